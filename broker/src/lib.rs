@@ -1,0 +1,1 @@
+//! The node process: core and storage wired to sockets, openraft and disks.

@@ -1,0 +1,3 @@
+//! The `taffrail` binary: arguments, output, and `dev`.
+
+fn main() {}

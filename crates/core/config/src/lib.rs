@@ -1,0 +1,1 @@
+//! The catalogue of topic and broker configurations, and the shape of `broker.yaml`.

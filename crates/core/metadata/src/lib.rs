@@ -1,0 +1,1 @@
+//! Cluster truth: image, records and the metadata controller that decides them.

@@ -1,0 +1,1 @@
+//! Kafka wire messages: generated structs, hand-written primitives, headers.

@@ -1,0 +1,18 @@
+//! Ids, units, limits and error codes that every other crate speaks in. Knows nothing of the wire, the disk or the
+//! network.
+
+mod error_code;
+mod ids;
+pub mod limits;
+mod time;
+mod topic_name;
+mod uuid;
+
+pub use error_code::ErrorCode;
+pub use ids::{
+    BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionEpoch, PartitionId, ProducerEpoch,
+    ProducerId, Sequence, TopicId, TopicPartition,
+};
+pub use time::{Monotonic, Now, Timestamp};
+pub use topic_name::{InvalidTopicName, validate_topic_name};
+pub use uuid::{ParseUuidError, Uuid};

@@ -1,0 +1,1 @@
+//! KafkaCluster and KafkaTopic: their types, rules and mapping to node configuration.
