@@ -1,0 +1,136 @@
+//! The second client: librdkafka, which is what most programs that are not written in Java use.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::executor::block_on;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+const RECORD_BYTES: usize = 1024;
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Waits until a broker answers a metadata request.
+pub(crate) fn wait_until_answers(bootstrap: &str, timeout: Duration) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < timeout {
+        // A fresh client for each try: librdkafka backs off between dials of one client.
+        let client: BaseConsumer = config(bootstrap).set("socket.timeout.ms", "1000").create()?;
+        if client.fetch_metadata(None, Duration::from_millis(500)).is_ok_and(|m| !m.brokers().is_empty()) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    bail!("no answer from {bootstrap} in {timeout:?}")
+}
+
+/// Creates a topic with one replica whose files go away soon after it is deleted.
+pub(crate) fn create_topic(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
+    let new =
+        NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("file.delete.delay.ms", "1000");
+    for result in block_on(admin.create_topics([&new], &AdminOptions::new()))? {
+        result.map_err(|(name, code)| anyhow::anyhow!("creating {name}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// Deletes a topic.
+pub(crate) fn delete_topic(bootstrap: &str, topic: &str) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
+    for result in block_on(admin.delete_topics(&[topic], &AdminOptions::new()))? {
+        result.map_err(|(name, code)| anyhow::anyhow!("deleting {name}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// Produces 1 KiB records with acks=all and gives back MB per second, from the first send to the last delivery.
+pub(crate) fn produce_mb_s(bootstrap: &str, topic: &str, records: u64) -> Result<f64> {
+    let producer: BaseProducer<FailOnError> = config(bootstrap)
+        .set("acks", "all")
+        .set("linger.ms", "5")
+        .set("batch.size", "65536")
+        .set("queue.buffering.max.messages", "200000")
+        .create_with_context(FailOnError)?;
+    let payload = payload();
+    let begun = Instant::now();
+    for _ in 0..records {
+        let mut record = BaseRecord::<(), [u8]>::to(topic).payload(&payload);
+        while let Err((error, back)) = producer.send(record) {
+            if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
+                return Err(error).context("send");
+            }
+            producer.poll(Duration::from_millis(1));
+            record = back;
+        }
+    }
+    producer.flush(STALL_TIMEOUT).context("flush")?;
+    Ok(mb_s(records, begun.elapsed()))
+}
+
+/// Consumes a topic from the start and gives back MB per second, from the first record to the last.
+pub(crate) fn consume_mb_s(bootstrap: &str, topic: &str, partitions: i32, records: u64) -> Result<f64> {
+    let consumer: BaseConsumer = config(bootstrap)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .set("fetch.message.max.bytes", "1048576")
+        .set("queued.max.messages.kbytes", "131072")
+        .create()?;
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    let mut begun = Instant::now();
+    for seen in 0..records {
+        let message = consumer.poll(STALL_TIMEOUT).context("no record in time")??;
+        debug_assert_eq!(message.payload_len(), RECORD_BYTES);
+        if seen == 0 {
+            begun = Instant::now();
+        }
+    }
+    Ok(mb_s(records, begun.elapsed()))
+}
+
+fn config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    config.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
+    config
+}
+
+/// Bytes that do not compress, as `ProducerPerformance` sends: a multiplicative generator with a fixed seed.
+fn payload() -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let next = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (*state >> 56) as u8
+    };
+    (0..RECORD_BYTES).map(|_| next(&mut state)).collect()
+}
+
+fn mb_s(records: u64, elapsed: Duration) -> f64 {
+    records as f64 * RECORD_BYTES as f64 / 1e6 / elapsed.as_secs_f64()
+}
+
+/// A failed delivery would make the rate a lie, so it ends the run.
+struct FailOnError;
+
+impl ClientContext for FailOnError {}
+
+impl ProducerContext for FailOnError {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            panic!("delivery failed: {error}");
+        }
+    }
+}
