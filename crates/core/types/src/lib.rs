@@ -4,6 +4,7 @@
 mod error_code;
 mod ids;
 pub mod limits;
+mod shard;
 mod time;
 mod topic_name;
 mod uuid;
@@ -13,6 +14,7 @@ pub use ids::{
     BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionEpoch, PartitionId, ProducerEpoch,
     ProducerId, Sequence, TopicId, TopicPartition,
 };
+pub use shard::{Decision, Shard};
 pub use time::{Monotonic, Now, Timestamp};
 pub use topic_name::{InvalidTopicName, validate_topic_name};
 pub use uuid::{ParseUuidError, Uuid};

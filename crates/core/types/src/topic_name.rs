@@ -18,7 +18,9 @@ pub enum InvalidTopicName {
         length: usize,
     },
     /// A character outside `[a-zA-Z0-9._-]`.
-    #[error("topic name {name:?} contains {character:?}: only ASCII letters, digits, '.', '_' and '-' are legal")]
+    #[error(
+        "topic name {name:?} contains {character:?}: only ASCII letters, digits, '.', '_' and '-' are legal"
+    )]
     IllegalCharacter {
         /// The name.
         name: String,

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn bad_text_is_refused() {
-        for text in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAAA", "éAAAAAAAAAAAAAAAAAAAA"] {
+        for text in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAAA", "éAAAAAAAAAAAAAAAAAAAA"]
+        {
             assert!(text.parse::<Uuid>().is_err(), "{text:?}");
         }
     }
