@@ -1,0 +1,107 @@
+//! A broker's configuration as the rest of the broker uses it: typed, every key resolved.
+
+use std::str::FromStr;
+
+use crate::catalogue::broker_definition;
+use crate::validate::parse_bool;
+use crate::{BrokerLayers, Overrides};
+
+/// The broker keys whose behaviour exists and that no topic key stands for. The fields are Kafka's keys with `_` for
+/// `.`. None of them changes while the broker runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is the key of the same name, which the catalogue documents")]
+pub struct BrokerConfig {
+    pub auto_create_topics_enable: bool,
+    pub connections_max_idle_ms: i64,
+    pub default_replication_factor: i32,
+    pub delete_topic_enable: bool,
+    pub fetch_max_bytes: i32,
+    pub group_initial_rebalance_delay_ms: i32,
+    pub group_max_session_timeout_ms: i32,
+    pub group_max_size: i32,
+    pub group_min_session_timeout_ms: i32,
+    pub log_flush_offset_checkpoint_interval_ms: i32,
+    pub log_flush_scheduler_interval_ms: i64,
+    pub log_retention_check_interval_ms: i64,
+    pub max_connections: i32,
+    pub max_connections_per_ip: i32,
+    pub max_incremental_fetch_session_cache_slots: i32,
+    pub max_request_partition_size_limit: i32,
+    pub num_partitions: i32,
+    pub offset_metadata_max_bytes: i32,
+    pub offsets_commit_timeout_ms: i32,
+    pub offsets_retention_check_interval_ms: i64,
+    pub offsets_retention_minutes: i32,
+    pub offsets_topic_num_partitions: i32,
+    pub offsets_topic_replication_factor: i16,
+    pub offsets_topic_segment_bytes: i32,
+    pub producer_id_expiration_ms: i32,
+    pub socket_request_max_bytes: i32,
+}
+
+impl BrokerConfig {
+    /// The `config` map of `broker.yaml` over the defaults.
+    pub fn resolve(fixed: &Overrides) -> BrokerConfig {
+        let layers = &BrokerLayers { fixed, ..BrokerLayers::none() };
+        BrokerConfig {
+            auto_create_topics_enable: parsed(layers, "auto.create.topics.enable", parse_bool),
+            connections_max_idle_ms: number(layers, "connections.max.idle.ms"),
+            default_replication_factor: number(layers, "default.replication.factor"),
+            delete_topic_enable: parsed(layers, "delete.topic.enable", parse_bool),
+            fetch_max_bytes: number(layers, "fetch.max.bytes"),
+            group_initial_rebalance_delay_ms: number(layers, "group.initial.rebalance.delay.ms"),
+            group_max_session_timeout_ms: number(layers, "group.max.session.timeout.ms"),
+            group_max_size: number(layers, "group.max.size"),
+            group_min_session_timeout_ms: number(layers, "group.min.session.timeout.ms"),
+            log_flush_offset_checkpoint_interval_ms: number(
+                layers,
+                "log.flush.offset.checkpoint.interval.ms",
+            ),
+            log_flush_scheduler_interval_ms: number(layers, "log.flush.scheduler.interval.ms"),
+            log_retention_check_interval_ms: number(layers, "log.retention.check.interval.ms"),
+            max_connections: number(layers, "max.connections"),
+            max_connections_per_ip: number(layers, "max.connections.per.ip"),
+            max_incremental_fetch_session_cache_slots: number(
+                layers,
+                "max.incremental.fetch.session.cache.slots",
+            ),
+            max_request_partition_size_limit: number(layers, "max.request.partition.size.limit"),
+            num_partitions: number(layers, "num.partitions"),
+            offset_metadata_max_bytes: number(layers, "offset.metadata.max.bytes"),
+            offsets_commit_timeout_ms: number(layers, "offsets.commit.timeout.ms"),
+            offsets_retention_check_interval_ms: number(layers, "offsets.retention.check.interval.ms"),
+            offsets_retention_minutes: number(layers, "offsets.retention.minutes"),
+            offsets_topic_num_partitions: number(layers, "offsets.topic.num.partitions"),
+            offsets_topic_replication_factor: number(layers, "offsets.topic.replication.factor"),
+            offsets_topic_segment_bytes: number(layers, "offsets.topic.segment.bytes"),
+            producer_id_expiration_ms: number(layers, "producer.id.expiration.ms"),
+            socket_request_max_bytes: number(layers, "socket.request.max.bytes"),
+        }
+    }
+}
+
+fn number<T: FromStr>(layers: &BrokerLayers<'_>, key: &str) -> T {
+    parsed(layers, key, |value| value.trim().parse().ok())
+}
+
+fn parsed<T>(layers: &BrokerLayers<'_>, key: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+    let definition = broker_definition(key).expect("only keys of the catalogue are resolved");
+    layers.resolve(definition, parse).expect("every resolved broker key has a default of its own type")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BrokerConfig;
+    use crate::Overrides;
+
+    #[test]
+    fn the_file_wins_over_the_defaults() {
+        let fixed = Overrides::from([
+            ("num.partitions".to_owned(), "6".to_owned()),
+            ("auto.create.topics.enable".to_owned(), "false".to_owned()),
+        ]);
+        let config = BrokerConfig::resolve(&fixed);
+        assert_eq!((config.num_partitions, config.auto_create_topics_enable), (6, false));
+        assert_eq!((config.fetch_max_bytes, config.offsets_topic_num_partitions), (57_671_680, 50));
+    }
+}
