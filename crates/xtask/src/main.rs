@@ -1,3 +1,41 @@
 //! Development tasks: code generation and the checks of `make verify` that no other tool does.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for developers, which talks on the terminal"
+)]
 
-fn main() {}
+mod codegen;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of Taffrail.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Writes generated files.
+    Codegen {
+        #[command(subcommand)]
+        what: codegen::What,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = workspace_root();
+    match Arguments::parse().task {
+        Task::Codegen { what } => codegen::run(&root, what),
+    }
+}
+
+fn workspace_root() -> PathBuf {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_dir.ancestors().nth(2).expect("xtask lies in crates/xtask").to_owned()
+}
