@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::system::{System, Systems};
+use crate::system::Systems;
 
 /// p50, p99 and p99.9 of a latency, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,13 @@ pub(crate) struct Percentiles {
 }
 
 /// `ProducerPerformance` without a rate limit: MB (10^6 bytes) per second.
-pub(crate) fn produce_mb_s(systems: &Systems, system: &System, topic: &str, records: u64) -> Result<f64> {
+pub(crate) fn produce_mb_s(systems: &Systems, bootstrap: &str, topic: &str, records: u64) -> Result<f64> {
     let records = records.to_string();
     let output = systems.java_tool(
         "org.apache.kafka.tools.ProducerPerformance",
         &[
             "--bootstrap-server",
-            &system.bootstrap,
+            bootstrap,
             "--topic",
             topic,
             "--num-records",
@@ -40,19 +40,11 @@ pub(crate) fn produce_mb_s(systems: &Systems, system: &System, topic: &str, reco
 }
 
 /// `ConsumerPerformance` from the start of the topic: MB (10^6 bytes) per second while fetching.
-pub(crate) fn consume_mb_s(systems: &Systems, system: &System, topic: &str, records: u64) -> Result<f64> {
+pub(crate) fn consume_mb_s(systems: &Systems, bootstrap: &str, topic: &str, records: u64) -> Result<f64> {
     let records = records.to_string();
     let output = systems.java_tool(
         "org.apache.kafka.tools.ConsumerPerformance",
-        &[
-            "--bootstrap-server",
-            &system.bootstrap,
-            "--topic",
-            topic,
-            "--num-records",
-            &records,
-            "--hide-header",
-        ],
+        &["--bootstrap-server", bootstrap, "--topic", topic, "--num-records", &records, "--hide-header"],
     )?;
     // start, end, MB, MB/s, records, records/s, rebalance ms, fetch ms, fetch MB/s, fetch records/s
     let line = output.lines().rev().find(|line| line.matches(',').count() == 9).context("no result line")?;
@@ -63,7 +55,7 @@ pub(crate) fn consume_mb_s(systems: &Systems, system: &System, topic: &str, reco
 /// `EndToEndLatency`: from send to receipt, one record at a time.
 pub(crate) fn end_to_end_ms(
     systems: &Systems,
-    system: &System,
+    bootstrap: &str,
     topic: &str,
     records: u64,
 ) -> Result<Percentiles> {
@@ -72,7 +64,7 @@ pub(crate) fn end_to_end_ms(
         "org.apache.kafka.tools.EndToEndLatency",
         &[
             "--bootstrap-server",
-            &system.bootstrap,
+            bootstrap,
             "--topic",
             topic,
             "--num-records",

@@ -7,6 +7,7 @@ mod librdkafka;
 mod process;
 mod report;
 mod rows;
+mod sink;
 mod system;
 
 use std::path::PathBuf;

@@ -17,8 +17,14 @@ pub(crate) struct Figure {
     /// Taffrail over Kafka for rates, where more is better; the same for times and sizes, where less is better.
     pub(crate) ratio: f64,
     pub(crate) target: Option<Target>,
+    /// What the same client reaches against a sink that only acknowledges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_limit: Option<f64>,
     pub(crate) is_met: Option<bool>,
 }
+
+/// A row whose client is the limit is met at this part of what the client can do.
+const PART_OF_CLIENT_LIMIT: f64 = 0.9;
 
 /// What the ratio should be.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -46,7 +52,24 @@ impl Figure {
             Target::RatioMax(most) => ratio <= most,
             Target::ValueMax(most) => taffrail <= most,
         });
-        Figure { row, measure: measure.into(), unit, kafka, taffrail, ratio, target, is_met }
+        Figure {
+            row,
+            measure: measure.into(),
+            unit,
+            kafka,
+            taffrail,
+            ratio,
+            target,
+            client_limit: None,
+            is_met,
+        }
+    }
+
+    /// Beside what the client can do at all.
+    pub(crate) fn with_client_limit(mut self, limit: f64) -> Figure {
+        self.client_limit = Some(limit);
+        self.is_met = self.is_met.map(|is_met| is_met || self.taffrail >= PART_OF_CLIENT_LIMIT * limit);
+        self
     }
 }
 
@@ -74,7 +97,17 @@ impl Report {
     pub(crate) fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header(["row", "measure", "unit", "Kafka", "Taffrail", "ratio", "target", "met"]);
+        table.set_header([
+            "row",
+            "measure",
+            "unit",
+            "Kafka",
+            "Taffrail",
+            "ratio",
+            "target",
+            "client limit",
+            "met",
+        ]);
         for figure in &self.figures {
             table.add_row([
                 figure.row.to_owned(),
@@ -84,6 +117,7 @@ impl Report {
                 format!("{:.2}", figure.taffrail),
                 format!("{:.3}", figure.ratio),
                 figure.target.map_or("-".to_owned(), describe),
+                figure.client_limit.map_or("-".to_owned(), |limit| format!("{limit:.2}")),
                 figure.is_met.map_or("-", |met| if met { "yes" } else { "no" }).to_owned(),
             ]);
         }

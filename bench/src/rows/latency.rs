@@ -17,7 +17,7 @@ pub(crate) fn end_to_end(systems: &mut Systems, rounds: usize) -> Result<Vec<Fig
     let mut samples = [Vec::new(), Vec::new()];
     for round in 0..=rounds {
         for (system, of_system) in systems.both().into_iter().zip(&mut samples) {
-            let percentiles = java::end_to_end_ms(systems, system, TOPIC, RECORDS)?;
+            let percentiles = java::end_to_end_ms(systems, &system.bootstrap, TOPIC, RECORDS)?;
             if round > 0 {
                 of_system.push(percentiles);
             }

@@ -5,28 +5,31 @@ use anyhow::Result;
 use super::{alternate, median};
 use crate::report::{Figure, Target};
 use crate::system::Systems;
-use crate::{java, librdkafka, process};
+use crate::{java, librdkafka, process, sink};
 
 const PARTITIONS: i32 = 6;
 const RECORDS: u64 = 1_000_000;
 const GIGABYTES: f64 = RECORDS as f64 * 1024.0 / 1e9;
 const TOPIC: &str = "throughput";
 
-/// A client's way to move all records through one broker: MB/s.
-type Run = fn(&Systems, usize) -> Result<f64>;
+/// A client's way to move all records through the broker at an address: MB/s.
+type Run = fn(&Systems, &str) -> Result<f64>;
 
 pub(crate) fn produce(systems: &mut Systems, rounds: usize) -> Result<Vec<Figure>> {
-    let java: Run = |systems, i| java::produce_mb_s(systems, systems.both()[i], TOPIC, RECORDS);
-    let rdkafka: Run = |systems, i| librdkafka::produce_mb_s(&systems.both()[i].bootstrap, TOPIC, RECORDS);
+    let java: Run = |systems, bootstrap| java::produce_mb_s(systems, bootstrap, TOPIC, RECORDS);
+    let rdkafka: Run = |_, bootstrap| librdkafka::produce_mb_s(bootstrap, TOPIC, RECORDS);
+    let sink = sink::start(PARTITIONS)?;
     let mut figures = Vec::new();
     for (client, run, target) in [("ProducerPerformance", java, 1.5), ("librdkafka produce", rdkafka, 3.0)] {
-        figures.extend(with_cpu("P1", client, target, systems, rounds, |systems, i| {
-            let bootstrap = systems.both()[i].bootstrap.clone();
-            librdkafka::create_topic(&bootstrap, TOPIC, PARTITIONS)?;
-            let rate = run(systems, i);
-            librdkafka::delete_topic(&bootstrap, TOPIC)?;
+        let [rate, cpu] = with_cpu("P1", client, target, systems, rounds, |systems, bootstrap| {
+            librdkafka::create_topic(bootstrap, TOPIC, PARTITIONS)?;
+            let rate = run(systems, bootstrap);
+            librdkafka::delete_topic(bootstrap, TOPIC)?;
             rate
-        })?);
+        })?;
+        run(systems, &sink)?;
+        let limit = median((0..rounds).map(|_| run(systems, &sink)).collect::<Result<_>>()?);
+        figures.extend([rate.with_client_limit(limit), cpu]);
     }
     Ok(figures)
 }
@@ -36,10 +39,9 @@ pub(crate) fn consume(systems: &mut Systems, rounds: usize) -> Result<Vec<Figure
         librdkafka::create_topic(&system.bootstrap, TOPIC, PARTITIONS)?;
         librdkafka::produce_mb_s(&system.bootstrap, TOPIC, RECORDS)?;
     }
-    let java: Run = |systems, i| java::consume_mb_s(systems, systems.both()[i], TOPIC, RECORDS);
-    let rdkafka: Run =
-        |systems, i| librdkafka::consume_mb_s(&systems.both()[i].bootstrap, TOPIC, PARTITIONS, RECORDS);
-    let mut figures = with_cpu("P2", "ConsumerPerformance", 1.2, systems, rounds, java)?;
+    let java: Run = |systems, bootstrap| java::consume_mb_s(systems, bootstrap, TOPIC, RECORDS);
+    let rdkafka: Run = |_, bootstrap| librdkafka::consume_mb_s(bootstrap, TOPIC, PARTITIONS, RECORDS);
+    let mut figures = Vec::from(with_cpu("P2", "ConsumerPerformance", 1.2, systems, rounds, java)?);
     figures.extend(with_cpu("P2", "librdkafka consume", 1.5, systems, rounds, rdkafka)?);
     for system in systems.both() {
         librdkafka::delete_topic(&system.bootstrap, TOPIC)?;
@@ -54,18 +56,18 @@ fn with_cpu(
     target: f64,
     systems: &mut Systems,
     rounds: usize,
-    run: impl Fn(&Systems, usize) -> Result<f64>,
-) -> Result<Vec<Figure>> {
+    run: impl Fn(&Systems, &str) -> Result<f64>,
+) -> Result<[Figure; 2]> {
     let mut cpu = [Vec::new(), Vec::new()];
     let rates = alternate(systems, rounds, |systems, i| {
         let pid = systems.both()[i].pid()?;
         let before = process::cpu_seconds(pid)?;
-        let rate = run(systems, i)?;
+        let rate = run(systems, &systems.both()[i].bootstrap)?;
         cpu[i].push((process::cpu_seconds(pid)? - before) / GIGABYTES);
         Ok(rate)
     })?;
     let [kafka, taffrail] = cpu.map(|samples| median(samples[1..].to_vec()));
-    Ok(vec![
+    Ok([
         Figure::new(row, client, "MB/s", rates, Some(Target::RatioMin(target))),
         Figure::new(row, format!("{client}, CPU of the broker"), "s/GB", (kafka, taffrail), None),
     ])
