@@ -112,7 +112,12 @@ impl Sequence {
 
     /// The sequence number `count` records later: after 2^31-1 comes 0.
     pub const fn plus(self, count: i32) -> Sequence {
-        Sequence(((self.0 as i64 + count as i64) & (i32::MAX as i64)) as i32)
+        Sequence(self.0.wrapping_add(count) & i32::MAX)
+    }
+
+    /// The sequence number `count` records earlier: before 0 comes 2^31-1.
+    pub const fn minus(self, count: i32) -> Sequence {
+        Sequence(self.0.wrapping_sub(count) & i32::MAX)
     }
 }
 
@@ -155,5 +160,6 @@ mod tests {
         assert_eq!(Sequence(i32::MAX).plus(1), Sequence(0));
         assert_eq!(Sequence(i32::MAX - 1).plus(3), Sequence(1));
         assert_eq!(Sequence(7).plus(5), Sequence(12));
+        assert_eq!(Sequence(1).minus(3), Sequence(i32::MAX - 1));
     }
 }
