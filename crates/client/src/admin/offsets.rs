@@ -143,20 +143,13 @@ impl Admin {
     pub async fn delete_offsets(&self, group: &str, partitions: &[TopicPartitionName]) -> Result<(), Error> {
         let mut topics: BTreeMap<&str, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
         for partition in partitions {
-            let index =
-                OffsetDeleteRequestPartition { partition_index: partition.partition, ..Default::default() };
+            let index = OffsetDeleteRequestPartition { partition_index: partition.partition };
             topics.entry(&partition.topic).or_default().push(index);
         }
-        let topics = topics.into_iter().map(|(name, partitions)| OffsetDeleteRequestTopic {
-            name: Utf8Bytes::from(name),
-            partitions,
-            ..Default::default()
-        });
-        let request = OffsetDeleteRequest {
-            group_id: Utf8Bytes::from(group),
-            topics: topics.collect(),
-            ..Default::default()
-        };
+        let topics = topics
+            .into_iter()
+            .map(|(name, partitions)| OffsetDeleteRequestTopic { name: Utf8Bytes::from(name), partitions });
+        let request = OffsetDeleteRequest { group_id: Utf8Bytes::from(group), topics: topics.collect() };
         self.client
             .retry(|| async {
                 let response = self.client.ask_coordinator(group, &request, i16::MAX).await?;

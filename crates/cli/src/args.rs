@@ -1,0 +1,26 @@
+//! The commands and their order in `--help`.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{completions, configs, groups, topics};
+
+/// Apache Kafka for Kubernetes, in Rust.
+#[derive(Debug, Parser)]
+#[command(name = "taffrail", version, arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, list, describe, alter and delete topics
+    Topics(topics::Args),
+    /// List, describe and delete consumer groups, and reset their offsets
+    Groups(groups::Args),
+    /// Describe and alter the configuration of topics and brokers
+    Configs(configs::Args),
+    /// Print a script that completes these commands in your shell
+    Completions(completions::Args),
+}
