@@ -1,1 +1,41 @@
-//! The log on disk: segments, indexes, recovery, retention.
+//! The log on disk: segments, indexes, recovery, retention. The only crate that opens data files.
+//!
+//! The layout is Kafka's own, byte for byte. Synchronous; knows record batches as far as their header, and nothing of
+//! requests, replication or threads.
+
+mod checkpoint;
+mod config;
+mod data_dir;
+mod disk;
+mod epochs;
+mod header;
+mod index;
+mod log;
+mod meta;
+mod names;
+mod producer_snapshot;
+mod reader;
+mod real;
+mod recovery;
+mod retention;
+mod scan;
+mod segment;
+mod shared;
+mod snapshots;
+mod sync;
+#[cfg(test)]
+mod test_batch;
+mod timestamps;
+
+pub use config::LogConfig;
+pub use data_dir::{DataDir, FoundLog, OpenDirError, OpenLogError, Shutdown};
+pub use disk::{DirEntry, Disk, DiskFile, LockGuard, OpenMode, Space};
+pub use index::{OffsetEntry, TimeEntry};
+pub use log::{AppendError, Log, Producers};
+pub use meta::InvalidProperties;
+pub use reader::{FileRange, LogReader, LogSlice, ReadError};
+pub use real::RealDisk;
+pub use recovery::Recovered;
+pub use retention::Deleted;
+pub use sync::{Checkpoint, CheckpointKind};
+pub use timestamps::FoundBatch;

@@ -1,0 +1,250 @@
+//! A log on the machine's own disk: append, read, roll, reopen, retain, truncate.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use types::{BrokerEpoch, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition, Uuid};
+
+use crate::test_batch::{Batch, append};
+use crate::{DataDir, Log, LogConfig, ReadError, RealDisk, Recovered, Shutdown};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const ID: TopicPartition = TopicPartition { topic: TopicId(Uuid([7; 16])), partition: PartitionId(0) };
+
+fn open_dir(path: &Path) -> DataDir {
+    DataDir::open(Arc::new(RealDisk), path, 1, Some("cluster")).unwrap()
+}
+
+fn open_log(dir: &DataDir, config: &LogConfig) -> (Log, Recovered) {
+    dir.create_or_open_log("t", ID, config.clone(), NOW).unwrap()
+}
+
+fn small_segments() -> LogConfig {
+    LogConfig { segment_bytes: 1000, index_interval_bytes: 100, retention_ms: -1, ..LogConfig::default() }
+}
+
+/// Batches of one record each, of a hundred bytes, with rising timestamps.
+fn fill(log: &mut Log, count: i64) {
+    for _ in 0..count {
+        let base = log.reader().log_end();
+        append(
+            log,
+            &Batch { base_offset: base.0, timestamp: 1000 + base.0, payload: 39, ..Batch::default() },
+            NOW,
+        )
+        .unwrap();
+    }
+}
+
+fn offsets(log: &Log, from: i64, upto: i64, max_bytes: u32) -> Vec<i64> {
+    let slice = log.reader().read(Offset(from), Offset(upto), max_bytes, false).unwrap();
+    let bytes = slice.read_to_bytes().unwrap();
+    assert_eq!(bytes.len() % 100, 0, "whole batches only");
+    bytes.chunks(100).map(|batch| i64::from_be_bytes(batch[..8].try_into().unwrap())).collect()
+}
+
+#[test]
+fn reads_whole_batches_within_bounds() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = open_dir(dir.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 35);
+    assert_eq!(log.reader().segment_count(), 4);
+    assert_eq!(log.reader().size_bytes(), 3500);
+    for (from, upto, max_bytes, expected) in [
+        (0, 35, 10_000, 0..35),
+        (7, 35, 10_000, 7..35),
+        (7, 12, 10_000, 7..12),
+        (9, 35, 250, 9..11),
+        (0, 35, 99, 0..0),
+        (34, 35, 100, 34..35),
+        (35, 35, 100, 35..35),
+        (20, 20, 100, 20..20),
+        (8, 10, 10_000, 8..10),
+        (13, 99, 500, 13..18),
+    ] {
+        assert_eq!(
+            offsets(&log, from, upto, max_bytes),
+            expected.collect::<Vec<_>>(),
+            "{from} to {upto} in {max_bytes}"
+        );
+    }
+    let one = log.reader().read(Offset(3), Offset(35), 10, true).unwrap();
+    assert_eq!(one.len(), 100);
+    assert!(matches!(log.reader().read(Offset(36), Offset(99), 1, true), Err(ReadError::OutOfRange { .. })));
+}
+
+#[test]
+fn a_clean_stop_leaves_nothing_to_recover() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    assert_eq!(dir.previous_shutdown(), Shutdown::Never);
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 35);
+    log.close(&[]).unwrap();
+    dir.checkpoint(&|_| Some(Offset(30))).unwrap();
+    dir.mark_clean(BrokerEpoch(5)).unwrap();
+    drop(dir);
+
+    let dir = open_dir(temp.path());
+    assert_eq!(dir.previous_shutdown(), Shutdown::Clean { broker_epoch: BrokerEpoch(5) });
+    assert_eq!(dir.found_logs().unwrap()[0].topic_partition, ID);
+    let (mut log, recovered) = open_log(&dir, &small_segments());
+    assert!(recovered.scanned_bytes <= 300, "{recovered:?}");
+    assert_eq!(recovered.high_watermark, Offset(30));
+    fill(&mut log, 5);
+    assert_eq!(offsets(&log, 0, 40, 10_000), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_killed_process_loses_only_the_torn_batch() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 35);
+    drop((log, dir));
+    let active = temp.path().join("t-0/00000000000000000030.log");
+    let content = std::fs::read(&active).unwrap();
+    std::fs::write(&active, &content[..content.len() - 1]).unwrap();
+
+    let dir = open_dir(temp.path());
+    assert_eq!(dir.previous_shutdown(), Shutdown::ProcessCrash);
+    let (mut log, recovered) = open_log(&dir, &small_segments());
+    assert_eq!((recovered.truncated_bytes, recovered.scanned_bytes), (99, 3400));
+    assert_eq!(log.reader().log_end(), Offset(34));
+    fill(&mut log, 1);
+    assert_eq!(offsets(&log, 0, 35, 10_000), (0..35).collect::<Vec<_>>());
+}
+
+#[test]
+fn damage_in_the_middle_ends_the_log_there() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 35);
+    drop((log, dir));
+    let middle = temp.path().join("t-0/00000000000000000010.log");
+    let mut content = std::fs::read(&middle).unwrap();
+    content[450] ^= 1;
+    std::fs::write(&middle, &content).unwrap();
+
+    let dir = open_dir(temp.path());
+    let (log, _) = open_log(&dir, &small_segments());
+    assert_eq!(log.reader().log_end(), Offset(14));
+    assert_eq!(log.reader().segment_count(), 2);
+    assert!(!temp.path().join("t-0/00000000000000000030.log").exists());
+}
+
+#[test]
+fn retention_takes_whole_segments_below_the_high_watermark() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let config = LogConfig { retention_bytes: 1200, ..small_segments() };
+    let (mut log, _) = open_log(&dir, &config);
+    fill(&mut log, 35);
+    let deleted = log.apply_retention(NOW, Offset(15), &Vec::new).unwrap();
+    assert_eq!((deleted.segments, deleted.bytes), (1, 1000), "only what is below the high watermark");
+    assert_eq!(log.reader().log_start(), Offset(10));
+    let deleted = log.apply_retention(NOW, Offset(35), &Vec::new).unwrap();
+    assert_eq!((deleted.segments, log.reader().log_start()), (1, Offset(20)));
+    assert!(temp.path().join("t-0/00000000000000000010.log.deleted").exists());
+    dir.purge(Timestamp(NOW.0 + 60_001));
+    assert!(!temp.path().join("t-0/00000000000000000010.log.deleted").exists());
+
+    log.configure(LogConfig { retention_ms: 1000, ..config });
+    let deleted = log.apply_retention(NOW, Offset(35), &Vec::new).unwrap();
+    assert_eq!((deleted.segments, log.reader().log_start()), (2, Offset(35)), "the active one too");
+    fill(&mut log, 1);
+    assert_eq!(offsets(&log, 35, 36, 10_000), [35]);
+}
+
+#[test]
+fn deleted_records_stay_deleted_after_a_crash() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 35);
+    log.delete_records_before(Offset(25)).unwrap();
+    log.apply_retention(NOW, Offset(35), &Vec::new).unwrap();
+    assert_eq!(log.reader().segment_count(), 2);
+    drop((log, dir));
+    let dir = open_dir(temp.path());
+    let (log, _) = open_log(&dir, &small_segments());
+    assert_eq!((log.reader().log_start(), log.reader().log_end()), (Offset(25), Offset(35)));
+    assert!(matches!(
+        log.reader().read(Offset(24), Offset(35), 1000, true),
+        Err(ReadError::OutOfRange { .. })
+    ));
+}
+
+#[test]
+fn truncation_forgets_batches_indexes_and_epochs() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 25);
+    log.assign_epoch(LeaderEpoch(3), Offset(25)).unwrap();
+    fill(&mut log, 10);
+    for end in [33, 30, 17, 0] {
+        log.truncate_to(Offset(end), NOW).unwrap();
+        assert_eq!(log.reader().log_end(), Offset(end));
+        assert_eq!(offsets(&log, 0, end, 10_000), (0..end).collect::<Vec<_>>());
+        fill(&mut log, 2);
+        assert_eq!(offsets(&log, 0, end + 2, 10_000), (0..end + 2).collect::<Vec<_>>());
+        log.truncate_to(Offset(end), NOW).unwrap();
+    }
+    assert_eq!(log.latest_epoch(), None);
+    drop((log, dir));
+    let dir = open_dir(temp.path());
+    assert_eq!(open_log(&dir, &small_segments()).0.reader().log_end(), Offset(0));
+}
+
+#[test]
+fn segments_roll_by_time_and_by_offsets_that_are_too_far_apart() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &LogConfig { segment_ms: 100, ..LogConfig::default() });
+    let batch = |base_offset, timestamp| Batch { base_offset, timestamp, ..Batch::default() };
+    append(&mut log, &batch(0, 1000), NOW).unwrap();
+    append(&mut log, &batch(1, 1100), NOW).unwrap();
+    assert_eq!(log.reader().segment_count(), 1);
+    append(&mut log, &batch(2, 1101), NOW).unwrap();
+    assert_eq!(log.reader().segment_count(), 2);
+    append(&mut log, &batch(1 << 33, 1101), NOW).unwrap();
+    assert_eq!(log.reader().segment_count(), 3);
+    assert_eq!(log.reader().read(Offset(3), Offset(1 << 34), 1000, true).unwrap().len(), 100);
+}
+
+#[test]
+fn a_deleted_log_makes_way_for_another_topic_of_its_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &LogConfig::default());
+    fill(&mut log, 3);
+    let reader = log.reader();
+    dir.delete_log(log, NOW).unwrap();
+    let other = TopicPartition { topic: TopicId(Uuid([8; 16])), ..ID };
+    let (log, _) = dir.create_or_open_log("t", other, LogConfig::default(), NOW).unwrap();
+    assert_eq!(log.reader().log_end(), Offset(0));
+    assert_eq!(reader.read(Offset(0), Offset(3), 1000, true).unwrap().read_to_bytes().unwrap().len(), 300);
+    assert_eq!(dir.purge(Timestamp(NOW.0 + 59_999)), 0);
+    assert_eq!(dir.purge(Timestamp(NOW.0 + 60_000)), 1);
+    assert!(dir.create_or_open_log("t", ID, LogConfig::default(), NOW).is_err(), "another topic's directory");
+}
+
+#[test]
+fn a_directory_is_refused_to_others() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let open = |node, cluster| DataDir::open(Arc::new(RealDisk), temp.path(), node, Some(cluster)).map(drop);
+    assert!(open(1, "cluster").unwrap_err().to_string().contains("in use by another process"));
+    drop(dir);
+    assert!(open(2, "cluster").unwrap_err().to_string().contains("belongs to node 1, not to node 2"));
+    assert!(
+        open(1, "other")
+            .unwrap_err()
+            .to_string()
+            .contains("belongs to cluster cluster, not to cluster other")
+    );
+    open(1, "cluster").unwrap();
+}

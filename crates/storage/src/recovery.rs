@@ -1,0 +1,345 @@
+//! Opening a log: what a crash left is made whole. Only what lies past the recovery point is read.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use record::{BatchSummary, ProducerSnapshotEntry};
+use types::{Offset, Timestamp, TopicPartition};
+
+use crate::config::LogConfig;
+use crate::data_dir::Shared;
+use crate::disk::{Disk, read_file};
+use crate::epochs::LeaderEpochs;
+use crate::index::{OffsetEntry, TimeEntry};
+use crate::log::{Log, Tail};
+use crate::reader::LogReader;
+use crate::scan::{Headers, Verified};
+use crate::segment::Segment;
+use crate::{checkpoint, names, snapshots};
+
+/// What an opened log held.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// The newest state of the idempotent producers that was written down.
+    pub producers: Vec<ProducerSnapshotEntry>,
+    /// The batches of idempotent producers after it, in order.
+    pub batches_after_snapshot: Vec<BatchSummary>,
+    /// The high watermark that was written down last, within the log; zero if there was none.
+    pub high_watermark: Offset,
+    /// Bytes that were read and checked.
+    pub scanned_bytes: u64,
+    /// Bytes at the end that were no whole batch, and are gone.
+    pub truncated_bytes: u64,
+}
+
+/// Where the checkpoints say that a log begins and is whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Points {
+    pub(crate) recovery_point: Offset,
+    pub(crate) written_point: Offset,
+    /// Whether the page cache survived, so that the written point counts.
+    pub(crate) is_written_point_good: bool,
+    pub(crate) log_start: Offset,
+    pub(crate) high_watermark: Offset,
+}
+
+pub(crate) struct Place<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) id: TopicPartition,
+    pub(crate) dir: Arc<Path>,
+}
+
+/// Opens the log in a directory, or begins one there.
+pub(crate) fn open(
+    shared: &Arc<Shared>,
+    place: Place<'_>,
+    config: LogConfig,
+    points: Points,
+    now: Timestamp,
+) -> io::Result<(Log, Recovered)> {
+    let disk = &shared.disk;
+    let mut recovery = Recovery {
+        disk,
+        dir: &place.dir,
+        index_interval_bytes: config.index_interval_bytes,
+        from: if points.is_written_point_good {
+            points.recovery_point.max(points.written_point)
+        } else {
+            points.recovery_point
+        },
+        epochs: LeaderEpochs::default(),
+        recovered: Recovered::default(),
+        bytes_since_index: 0,
+    };
+    let epochs_changed = recovery.load_epochs()?;
+    let mut segments = recovery.segments()?;
+    let mut log_end = segments.last().map_or(Offset::ZERO, |segment| segment.next());
+    if segments.is_empty() || log_end < points.log_start {
+        // All records were deleted, and a crash undid what came after them.
+        recovery.remove(&segments)?;
+        log_end = points.log_start;
+        recovery.bytes_since_index = 0;
+        segments = vec![Arc::new(Segment::create(disk, &place.dir, log_end)?)];
+    }
+    let log_start = points.log_start.max(segments[0].base());
+    let epochs_cut = recovery.epochs.truncate_to(log_end) | recovery.epochs.start_at(log_start);
+
+    let active = Arc::clone(segments.last().expect("there is at least one"));
+    let reader = Arc::new(LogReader::new(
+        Arc::clone(disk),
+        Arc::clone(&place.dir),
+        place.topic,
+        place.id,
+        segments.into(),
+    ));
+    reader.set_log_start(log_start);
+    reader.set_log_end(log_end);
+    reader.set_points(points.recovery_point.min(log_end), recovery.from.min(log_end));
+    let mut tail = Tail::new(now, &config, reader.jitter_seed(active.base()));
+    tail.bytes_since_index = recovery.bytes_since_index;
+    tail.last_time = active.times.last()?;
+    tail.first_timestamp = first_timestamp(&active)?;
+    let Recovery { epochs, mut recovered, .. } = recovery;
+    recovered.high_watermark = points.high_watermark.clamp(log_start, log_end);
+    recover_producers(&reader, &mut recovered)?;
+    let (bytes_since_written, bytes_since_sync) = (0, recovered.scanned_bytes);
+    let shared = Arc::clone(shared);
+    let log = Log { reader, shared, config, active, tail, epochs, bytes_since_written, bytes_since_sync };
+    if epochs_changed || epochs_cut || recovered.scanned_bytes > 0 {
+        log.write_epochs(crate::disk::Durability::Written)?;
+    }
+    Ok((log, recovered))
+}
+
+fn first_timestamp(segment: &Segment) -> io::Result<Option<Timestamp>> {
+    if segment.size() == 0 {
+        return Ok(None);
+    }
+    let first = Headers::new(&*segment.log()?, 0, segment.size()).next()?;
+    Ok(first.map(|(_, header)| header.max_timestamp))
+}
+
+fn recover_producers(reader: &LogReader, recovered: &mut Recovered) -> io::Result<()> {
+    let newest = snapshots::newest(&*reader.disk, &reader.dir, reader.log_end())?;
+    let (from, producers) = newest.unwrap_or_default();
+    recovered.producers = producers;
+    let from = from.max(reader.log_start());
+    reader.for_each_batch(from, |batch| {
+        if batch.producer_id >= types::ProducerId(0) && batch.base_offset >= from {
+            recovered.batches_after_snapshot.push(batch);
+        }
+    })
+}
+
+struct Recovery<'a> {
+    disk: &'a Arc<dyn Disk>,
+    dir: &'a Arc<Path>,
+    index_interval_bytes: u32,
+    /// All below is whole.
+    from: Offset,
+    epochs: LeaderEpochs,
+    recovered: Recovered,
+    /// Of the segment that was looked at last.
+    bytes_since_index: u32,
+}
+
+impl Recovery<'_> {
+    /// True if the file has to be written again. Without it, all batches are read to find the epochs in them.
+    fn load_epochs(&mut self) -> io::Result<bool> {
+        let Some(content) = read_file(&**self.disk, &self.dir.join(names::LEADER_EPOCHS))? else {
+            self.from = Offset::ZERO;
+            return Ok(false);
+        };
+        let entries =
+            std::str::from_utf8(&content).ok().and_then(|text| checkpoint::decode_epochs(text).ok());
+        match entries.and_then(LeaderEpochs::new) {
+            Some(epochs) => {
+                self.epochs = epochs;
+                Ok(false)
+            }
+            None => {
+                tracing::warn!(log = %self.dir.display(), "leader epochs are unreadable and are taken from the batches");
+                self.from = Offset::ZERO;
+                Ok(true)
+            }
+        }
+    }
+
+    /// All segments that are whole, in order.
+    fn segments(&mut self) -> io::Result<Vec<Arc<Segment>>> {
+        let bases = self.bases()?;
+        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(bases.len());
+        for (at, &base) in bases.iter().enumerate() {
+            let segment = Arc::new(Segment::open(self.disk, self.dir, base)?);
+            segments.push(Arc::clone(&segment));
+            let next_base = bases.get(at + 1).copied();
+            if let Some(next_base) = next_base.filter(|&next_base| next_base <= self.from) {
+                self.trust(&segment, next_base)?;
+                continue;
+            }
+            let is_torn = self.recover(&segment, next_base.is_none())?;
+            let has_gap = next_base.is_some_and(|next_base| next_base < segment.next());
+            if is_torn || has_gap {
+                // What follows a hole is not a log.
+                let after: Vec<_> = bases[at + 1..]
+                    .iter()
+                    .map(|&base| Segment::open(self.disk, self.dir, base))
+                    .collect::<Result<_, _>>()?;
+                self.remove(&after.into_iter().map(Arc::new).collect::<Vec<_>>())?;
+                break;
+            }
+        }
+        Ok(segments)
+    }
+
+    fn bases(&self) -> io::Result<Vec<Offset>> {
+        let mut bases = Vec::new();
+        for entry in self.disk.read_dir(self.dir)? {
+            if entry.name.ends_with(names::DELETED) || entry.name.ends_with(names::TEMPORARY) {
+                self.disk.remove_file(&self.dir.join(&entry.name))?;
+            } else if let Some((base, names::LOG)) = names::parse_segment_file(&entry.name) {
+                bases.push(base);
+            }
+        }
+        Ok(bases)
+    }
+
+    /// A rolled segment below the recovery point.
+    fn trust(&mut self, segment: &Segment, next: Offset) -> io::Result<()> {
+        let size = segment.size();
+        segment.publish(next, size);
+        match segment.times.last()? {
+            Some(last) => segment.set_max_timestamp(last),
+            // Its indexes are missing.
+            None if size > 0 => {
+                let from = std::mem::replace(&mut self.from, Offset::ZERO);
+                self.recover(segment, false)?;
+                self.from = from;
+                segment.publish(next, segment.size());
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Checks a segment from the last index entry below the recovery point, and rebuilds its indexes from there.
+    /// True if something had to be cut off.
+    fn recover(&mut self, segment: &Segment, is_active: bool) -> io::Result<bool> {
+        let file = segment.log()?;
+        let file_len = file.len()?;
+        let end = u32::try_from(file_len).unwrap_or(u32::MAX);
+        let mut walk = Walk::start(self, segment, end)?;
+        let mut batches = Verified::new(&*file, walk.position, end, segment.base());
+        while let Some((position, batch)) = batches.next()? {
+            walk.visit(self, segment, position, &batch)?;
+        }
+        self.recovered.scanned_bytes += u64::from(batches.position() - walk.position);
+        let size = batches.position();
+        let cut = file_len - u64::from(size);
+        if cut > 0 {
+            tracing::warn!(log = %self.dir.display(), base = %segment.base(), bytes = cut, "torn end cut off");
+            file.set_len(u64::from(size))?;
+            self.recovered.truncated_bytes += cut;
+        }
+        segment.publish(walk.next, size);
+        segment.set_max_timestamp(walk.largest);
+        self.bytes_since_index = walk.bytes_since_index;
+        if !is_active && size > 0 && walk.last_time.is_none_or(|last| last.timestamp < walk.largest.timestamp)
+        {
+            segment.times.append(walk.largest)?;
+        }
+        Ok(cut > 0)
+    }
+
+    fn remove(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
+        for segment in segments {
+            for extension in [names::LOG, names::OFFSET_INDEX, names::TIME_INDEX, names::TRANSACTION_INDEX] {
+                match self.disk.remove_file(&segment.path(extension)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The way over one segment's batches.
+struct Walk {
+    position: u32,
+    next: Offset,
+    largest: TimeEntry,
+    last_time: Option<TimeEntry>,
+    bytes_since_index: u32,
+    /// The batch at the first position is in the index already.
+    is_first_indexed: bool,
+}
+
+impl Walk {
+    /// Keeps the index entries that can be trusted, and begins at the batch of the last one.
+    fn start(recovery: &Recovery<'_>, segment: &Segment, end: u32) -> io::Result<Walk> {
+        let trusted = segment.offsets.trust(
+            |entry| entry.last_offset < recovery.from && entry.position < end,
+            |before, after| before.last_offset < after.last_offset && before.position < after.position,
+        )?;
+        let trusted = match trusted {
+            Some(entry) if is_batch_at(segment, entry, end)? => Some(entry),
+            Some(_) => {
+                segment.offsets.truncate(0)?;
+                None
+            }
+            None => None,
+        };
+        let below = if trusted.is_some() { recovery.from } else { segment.base() };
+        let last_time = segment.times.trust(
+            |entry| entry.last_offset < below && entry.last_offset >= segment.base(),
+            |before, after| before.timestamp < after.timestamp && before.last_offset <= after.last_offset,
+        )?;
+        let none = TimeEntry { timestamp: Timestamp::NONE, last_offset: segment.base() };
+        Ok(Walk {
+            position: trusted.map_or(0, |entry| entry.position),
+            next: segment.base(),
+            largest: last_time.unwrap_or(none),
+            last_time,
+            bytes_since_index: 0,
+            is_first_indexed: trusted.is_some(),
+        })
+    }
+
+    fn visit(
+        &mut self,
+        recovery: &mut Recovery<'_>,
+        segment: &Segment,
+        position: u32,
+        batch: &BatchSummary,
+    ) -> io::Result<()> {
+        let last_offset = batch.last_offset();
+        if batch.max_timestamp > self.largest.timestamp {
+            self.largest = TimeEntry { timestamp: batch.max_timestamp, last_offset };
+        }
+        if !self.is_first_indexed && self.bytes_since_index > recovery.index_interval_bytes {
+            if self.last_time.is_none_or(|last| last.timestamp < self.largest.timestamp) {
+                segment.times.append(self.largest)?;
+                self.last_time = Some(self.largest);
+            }
+            segment.offsets.append(OffsetEntry { last_offset, position })?;
+            self.bytes_since_index = 0;
+        }
+        self.is_first_indexed = false;
+        self.bytes_since_index = self.bytes_since_index.saturating_add(batch.size_bytes);
+        recovery.epochs.assign(batch.leader_epoch, batch.base_offset);
+        self.next = last_offset.plus(1);
+        Ok(())
+    }
+}
+
+fn is_batch_at(segment: &Segment, entry: OffsetEntry, end: u32) -> io::Result<bool> {
+    let file = segment.log()?;
+    match Headers::new(&*file, entry.position, end).next() {
+        Ok(Some((_, header))) => Ok(header.last_offset() == entry.last_offset),
+        Ok(None) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::Other => Ok(false),
+        Err(error) => Err(error),
+    }
+}
