@@ -1,0 +1,209 @@
+//! Produce: batches are checked, appended before the first await (so that a connection's order is the log's order), and
+//! answered together when the last of them is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::TopicConfig;
+use protocol::Utf8Bytes;
+use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
+use protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use record::{InvalidBatch, ProduceRules, TimestampType};
+use replication::Acks;
+use tokio::time::Instant;
+use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId};
+
+use super::RequestContext;
+use crate::node::Node;
+use crate::partitions::{Append, AppendTicket, Partition, TopicRef};
+
+/// From this version on topics come by id (KIP-516).
+const FIRST_WITH_TOPIC_IDS: i16 = 13;
+/// Older producers cannot know of zstd (KIP-110).
+const FIRST_WITH_ZSTD: i16 = 7;
+
+/// `None` under acks=0, which has no answer.
+pub(crate) async fn handle(
+    node: &Arc<Node>,
+    context: &RequestContext,
+    request: ProduceRequest,
+) -> Option<ProduceResponse> {
+    let acks = Acks::from_wire(request.acks);
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let call = Call { node, version: context.api_version, acks, timeout, now: node.wall.now() };
+    let deadline = Instant::now() + timeout;
+    let topics: Vec<_> = request
+        .topic_data
+        .into_iter()
+        .map(|topic| {
+            let pending: Vec<_> = topic
+                .partition_data
+                .into_iter()
+                .map(|data| call.append(&topic.name, TopicId(topic.topic_id), data))
+                .collect();
+            (topic.name, topic.topic_id, pending)
+        })
+        .collect();
+    let mut response = ProduceResponse::default();
+    for (name, topic_id, pending) in topics {
+        let mut partition_responses = Vec::with_capacity(pending.len());
+        for pending in pending {
+            partition_responses.push(pending.finish(node, deadline).await);
+        }
+        response.responses.push(TopicProduceResponse {
+            name,
+            topic_id,
+            partition_responses,
+            ..Default::default()
+        });
+    }
+    (acks != Some(Acks::None)).then_some(response)
+}
+
+/// What is common to the batches of one request.
+struct Call<'a> {
+    node: &'a Arc<Node>,
+    version: i16,
+    acks: Option<Acks>,
+    timeout: Duration,
+    now: Now,
+}
+
+/// One batch on its way.
+struct Pending {
+    index: i32,
+    state: Result<Appending, Refusal>,
+}
+
+struct Appending {
+    partition: Arc<Partition>,
+    ticket: AppendTicket,
+    /// The time that the broker gave the records, if the topic asks for that.
+    log_append_time: Timestamp,
+}
+
+/// Why a batch is not in the log.
+struct Refusal {
+    code: ErrorCode,
+    message: Option<Utf8Bytes>,
+    records: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl Call<'_> {
+    fn append(&self, name: &Utf8Bytes, id: TopicId, data: PartitionProduceData) -> Pending {
+        Pending { index: data.index, state: self.try_append(name, id, data) }
+    }
+
+    fn try_append(
+        &self,
+        name: &Utf8Bytes,
+        id: TopicId,
+        data: PartitionProduceData,
+    ) -> Result<Appending, Refusal> {
+        let acks = self.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
+        let topic = match self.version >= FIRST_WITH_TOPIC_IDS {
+            true => TopicRef::Id(id),
+            false => TopicRef::Name(name),
+        };
+        let partition = self.node.partitions.find(topic, PartitionId(data.index))?;
+        if partition.is_internal() {
+            return Err(ErrorCode::InvalidTopicException.into());
+        }
+        let bytes = data.records.and_then(|records| records.inline().cloned()).unwrap_or_default();
+        let config = partition.config();
+        let validated = record::validate_produced(&bytes, &self.rules(&config))?;
+        if validated.summary.is_transactional {
+            // No transaction can be open, because none can be begun: its APIs are not served.
+            return Err(ErrorCode::InvalidTxnState.into());
+        }
+        let log_append_time = match validated.summary.timestamp_type {
+            TimestampType::LogAppendTime => self.now.wall,
+            TimestampType::CreateTime => Timestamp::NONE,
+        };
+        let (records, size) = (validated.summary.record_count, validated.summary.size_bytes);
+        self.node.metrics.produced(partition.topic_name(), records, size);
+        let append = Append { batch: validated.summary, bytes: validated.bytes, acks, timeout: self.timeout };
+        let ticket = partition.append(self.now, append);
+        Ok(Appending { partition, ticket, log_append_time })
+    }
+
+    fn rules(&self, config: &TopicConfig) -> ProduceRules {
+        ProduceRules {
+            now: self.now.wall,
+            size_bytes_max: u32::try_from(config.max_message_bytes).unwrap_or(0),
+            timestamp_type: match config.message_timestamp_type {
+                config::TimestampType::CreateTime => TimestampType::CreateTime,
+                config::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
+            },
+            before_max_ms: config.message_timestamp_before_max_ms,
+            after_max_ms: config.message_timestamp_after_max_ms,
+            is_compacted: config.cleanup_policy.compact,
+            allows_zstd: self.version >= FIRST_WITH_ZSTD,
+        }
+    }
+}
+
+impl Pending {
+    async fn finish(self, node: &Node, deadline: Instant) -> PartitionProduceResponse {
+        let refused = |refusal: Refusal| PartitionProduceResponse {
+            index: self.index,
+            error_code: refusal.code.code(),
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            record_errors: refusal.records,
+            error_message: refusal.message,
+            ..Default::default()
+        };
+        let Appending { partition, ticket, log_append_time } = match self.state {
+            Ok(appending) => appending,
+            Err(refusal) => return refused(refusal),
+        };
+        let answer = match ticket {
+            AppendTicket::Done(answer) => answer,
+            AppendTicket::Waiting(mut answer) => match tokio::time::timeout_at(deadline, &mut answer).await {
+                Ok(answer) => answer.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)),
+                Err(_) => {
+                    partition.tick(node.wall.now());
+                    answer.await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+                }
+            },
+        };
+        match answer {
+            Ok(appended) => PartitionProduceResponse {
+                index: self.index,
+                base_offset: appended.base_offset.0,
+                log_append_time_ms: log_append_time.0,
+                log_start_offset: partition.bounds().log_start.0,
+                ..Default::default()
+            },
+            Err(code) => refused(code.into()),
+        }
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal { code, message: None, records: Vec::new() }
+    }
+}
+
+impl From<InvalidBatch> for Refusal {
+    fn from(error: InvalidBatch) -> Refusal {
+        let message = Some(Utf8Bytes::from(error.to_string()));
+        let records = match &error {
+            InvalidBatch::MissingKeys { indexes } => indexes
+                .iter()
+                .map(|&batch_index| BatchIndexAndErrorMessage {
+                    batch_index,
+                    batch_index_error_message: message.clone(),
+                    ..Default::default()
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Refusal { code: error.code(), message, records }
+    }
+}

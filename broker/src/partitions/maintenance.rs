@@ -1,0 +1,103 @@
+//! What goes on beside requests: retention, checkpoints, flushes that are due, deleted files, free space.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use types::Now;
+
+use super::{Partition, Partitions};
+use crate::node::Node;
+
+/// How often a log that grew a lot is noticed, free space is looked at, and deleted files are removed.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+
+/// Runs until the node stops.
+pub(crate) async fn run_maintenance(node: Arc<Node>) {
+    let config = &node.broker_config;
+    let mut housekeeping = ticker(HOUSEKEEPING);
+    let mut retention = ticker(millis(config.log_retention_check_interval_ms));
+    let mut checkpoint = ticker(millis(config.log_flush_offset_checkpoint_interval_ms.into()));
+    loop {
+        tokio::select! {
+            requested = node.partitions.flusher().take() => flush(&node, requested).await,
+            _ = housekeeping.tick() => housekeep(&node).await,
+            _ = retention.tick() => retain(&node).await,
+            _ = checkpoint.tick() => write_checkpoints(&node).await,
+            () = node.stopping.cancelled() => return,
+        }
+    }
+}
+
+fn millis(value: i64) -> Duration {
+    Duration::from_millis(u64::try_from(value).unwrap_or(1).max(1))
+}
+
+fn ticker(period: Duration) -> tokio::time::Interval {
+    let mut ticker = interval(period);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
+
+/// Group commit: all that asked meanwhile, in one go.
+async fn flush(node: &Arc<Node>, partitions: Vec<Arc<Partition>>) {
+    let wall = node.wall;
+    node.blocking.run(move || partitions.iter().for_each(|partition| partition.flush(wall.now()))).await;
+}
+
+async fn retain(node: &Arc<Node>) {
+    let expiration = millis(node.broker_config.producer_id_expiration_ms.into());
+    on_all(node, move |partition, now| partition.maintain(now, expiration)).await;
+}
+
+async fn housekeep(node: &Arc<Node>) {
+    let mut has_moved = false;
+    for partition in node.partitions.all() {
+        partition.tick(node.wall.now());
+        let due = partition.begin_due_checkpoint(node.wall.now());
+        if let Some(checkpoint) = due {
+            let label = partition.label();
+            node.blocking
+                .run(move || {
+                    if let Err(error) = checkpoint.run() {
+                        tracing::error!(partition = label, %error, "checkpoint failed");
+                    }
+                })
+                .await;
+            has_moved = true;
+        }
+    }
+    let data_dir = Arc::clone(node.partitions.data_dir());
+    let now = node.wall.now();
+    node.blocking
+        .run(move || {
+            if let Err(error) = data_dir.refresh_space() {
+                tracing::warn!(%error, "cannot tell how much space is free");
+            }
+            data_dir.purge(now.wall);
+        })
+        .await;
+    if has_moved {
+        write_checkpoints(node).await;
+    }
+}
+
+/// Writes the checkpoint files of the directory.
+pub(super) async fn write_checkpoints(node: &Arc<Node>) {
+    let partitions = Arc::clone(&node.partitions);
+    node.blocking.run(move || checkpoint_files(&partitions)).await;
+}
+
+fn checkpoint_files(partitions: &Partitions) {
+    let high_watermark = |reader: &storage::LogReader| {
+        partitions.get(reader.id()).map(|partition| partition.bounds().high_watermark)
+    };
+    if let Err(error) = partitions.data_dir().checkpoint(&high_watermark) {
+        tracing::error!(%error, "cannot write the checkpoint files");
+    }
+}
+
+async fn on_all(node: &Arc<Node>, work: impl Fn(&Arc<Partition>, Now) + Send + 'static) {
+    let (partitions, wall) = (node.partitions.all(), node.wall);
+    node.blocking.run(move || partitions.iter().for_each(|partition| work(partition, wall.now()))).await;
+}

@@ -1,0 +1,50 @@
+//! The partitions that this node leads: a registry by topic id, and for each partition the shell around the pure
+//! `replication::Leader` and the `storage::Log`. Knows neither requests nor the wire.
+//!
+//! A partition is a lock around its pure replica and its log, not a task with a mailbox: an append is a decision and one
+//! `write`, and whoever has the request in hand does both. Readers never take the lock; they read published bounds.
+
+mod flusher;
+mod maintenance;
+mod partition;
+mod registry;
+
+pub(crate) use maintenance::run_maintenance;
+pub(crate) use partition::{Append, AppendTicket, Partition};
+pub(crate) use registry::{OpenPartition, Partitions, TopicRef};
+
+use config::TopicConfig;
+use replication::LeaderConfig;
+use storage::LogConfig;
+
+/// Topics that only the node itself writes to, as Kafka names them.
+const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+
+/// Whether clients may read but not write a topic.
+pub(crate) fn is_internal(topic_name: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic_name)
+}
+
+/// What of a topic's configuration concerns its files.
+fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
+    let unsigned = |value: i32| u32::try_from(value).unwrap_or(0);
+    LogConfig {
+        segment_bytes: unsigned(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
+        index_interval_bytes: unsigned(config.index_interval_bytes),
+        segment_index_bytes: unsigned(config.segment_index_bytes),
+        retention_ms: config.retention_ms,
+        retention_bytes: config.retention_bytes,
+        is_deleted_by_retention: config.cleanup_policy.delete,
+        file_delete_delay_ms: config.file_delete_delay_ms,
+        preallocate: config.preallocate,
+        // Deleting needs a commit, and a commit needs space.
+        may_use_reserve: is_internal(topic_name),
+    }
+}
+
+/// What of a topic's configuration concerns its leader.
+fn leader_config(config: &TopicConfig) -> LeaderConfig {
+    LeaderConfig { min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1) }
+}

@@ -1,0 +1,179 @@
+//! All partitions of this node, by identity, and by name for clients that do not know ids yet.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use config::TopicConfig;
+use replication::{Leader, ProducerStates};
+use storage::{DataDir, FoundLog, OpenLogError};
+use types::{BrokerId, ErrorCode, LeaderEpoch, Now, PartitionId, TopicId, TopicPartition};
+
+use super::flusher::Flusher;
+use super::{Partition, leader_config, log_config};
+
+/// How a client names a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TopicRef<'a> {
+    /// By identity.
+    Id(TopicId),
+    /// By name: whatever topic has it now.
+    Name(&'a str),
+}
+
+/// What this node is to lead.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenPartition {
+    /// The topic's name.
+    pub(crate) topic_name: Arc<str>,
+    /// The partition's identity.
+    pub(crate) id: TopicPartition,
+    /// The epoch in which this node leads.
+    pub(crate) leader_epoch: LeaderEpoch,
+    /// The in-sync replicas.
+    pub(crate) isr: Vec<BrokerId>,
+    /// The topic's configuration.
+    pub(crate) config: Arc<TopicConfig>,
+}
+
+/// The partitions that this node leads.
+#[derive(Debug)]
+pub(crate) struct Partitions {
+    data_dir: Arc<DataDir>,
+    flusher: Arc<Flusher>,
+    index: RwLock<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    by_id: BTreeMap<TopicPartition, Arc<Partition>>,
+    ids: BTreeMap<Arc<str>, TopicId>,
+}
+
+impl Partitions {
+    /// None yet.
+    pub(crate) fn new(data_dir: Arc<DataDir>) -> Partitions {
+        Partitions { data_dir, flusher: Arc::default(), index: RwLock::default() }
+    }
+
+    /// Where the logs lie.
+    pub(crate) fn data_dir(&self) -> &Arc<DataDir> {
+        &self.data_dir
+    }
+
+    pub(super) fn flusher(&self) -> &Arc<Flusher> {
+        &self.flusher
+    }
+
+    /// The partition of this identity.
+    pub(crate) fn get(&self, id: TopicPartition) -> Option<Arc<Partition>> {
+        self.read(|index| index.by_id.get(&id).cloned())
+    }
+
+    /// The partition that a client means.
+    pub(crate) fn find(
+        &self,
+        topic: TopicRef<'_>,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        self.read(|index| {
+            let topic = match topic {
+                TopicRef::Id(id) => id,
+                TopicRef::Name(name) => *index.ids.get(name).ok_or(ErrorCode::UnknownTopicOrPartition)?,
+            };
+            let found = index.by_id.get(&TopicPartition { topic, partition });
+            found.cloned().ok_or_else(|| match index.ids.values().any(|id| *id == topic) {
+                true => ErrorCode::UnknownTopicOrPartition,
+                false => ErrorCode::UnknownTopicId,
+            })
+        })
+    }
+
+    /// All partitions, by identity.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
+        self.read(|index| index.by_id.values().cloned().collect())
+    }
+
+    /// Opens a partition's log and leads it. Blocks: recovery may have to read.
+    pub(crate) fn open(&self, now: Now, open: OpenPartition) -> Result<Arc<Partition>, OpenLogError> {
+        let OpenPartition { topic_name, id, leader_epoch, isr, config } = open;
+        let log_config = log_config(&topic_name, &config);
+        let (mut log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
+        let mut producers = ProducerStates::from_snapshot(&recovered.producers);
+        for batch in &recovered.batches_after_snapshot {
+            producers.record(batch);
+        }
+        let reader = log.reader();
+        log.assign_epoch(leader_epoch, reader.log_end())?;
+        let leader = Leader::new(
+            leader_epoch,
+            isr,
+            leader_config(&config),
+            reader.log_start(),
+            reader.log_end(),
+            producers,
+        );
+        if recovered.scanned_bytes > 0 || recovered.truncated_bytes > 0 {
+            tracing::info!(
+                partition = %format_args!("{topic_name}-{}", id.partition),
+                scanned_bytes = recovered.scanned_bytes,
+                truncated_bytes = recovered.truncated_bytes,
+                "recovered a log"
+            );
+        }
+        let partition =
+            Arc::new(Partition::new(topic_name.clone(), id, log, leader, config, Arc::clone(&self.flusher)));
+        self.write(|index| {
+            index.ids.insert(topic_name, id.topic);
+            index.by_id.insert(id, Arc::clone(&partition));
+        });
+        Ok(partition)
+    }
+
+    /// Stops leading a partition whose topic is gone, and deletes its log.
+    pub(crate) fn delete(&self, now: Now, id: TopicPartition) -> io::Result<()> {
+        let Some(partition) = self.remove(id) else { return Ok(()) };
+        match partition.take_log(now) {
+            Some(log) => self.data_dir.delete_log(log, now.wall),
+            None => Ok(()),
+        }
+    }
+
+    /// Logs in the directory that no partition is open for.
+    pub(crate) fn unclaimed(&self) -> io::Result<Vec<FoundLog>> {
+        let mut found = self.data_dir.found_logs()?;
+        found.retain(|log| self.get(log.topic_partition).is_none());
+        Ok(found)
+    }
+
+    /// Stops leading all partitions and closes their logs. Blocks.
+    pub(crate) fn close_all(&self, now: Now) {
+        for partition in self.all() {
+            partition.close(now);
+        }
+    }
+
+    fn remove(&self, id: TopicPartition) -> Option<Arc<Partition>> {
+        self.write(|index| {
+            let removed = index.by_id.remove(&id)?;
+            let is_last =
+                index.by_id.range(first_of(id.topic)..).next().is_none_or(|(next, _)| next.topic != id.topic);
+            if is_last {
+                index.ids.retain(|_, topic| *topic != id.topic);
+            }
+            Some(removed)
+        })
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn first_of(topic: TopicId) -> TopicPartition {
+    TopicPartition { topic, partition: PartitionId(0) }
+}
