@@ -1,1 +1,15 @@
-//! Cluster truth: image, records and the metadata controller that decides them.
+//! The truth about the cluster: which topics, partitions, configurations and brokers there are, and the controller that
+//! decides on changes of it. Replicated by records; knows neither raft nor the wire.
+
+mod controller;
+mod delta;
+mod image;
+mod record;
+
+pub use controller::{
+    BrokerRegistration, Command, ConfigChange, ConfigOperation, ConfigTarget, Controller, ControllerDefaults,
+    CreatedTopic, Failure, NewPartitions, NewTopic, ProducerIdBlock, Rejection, Response, TopicRef,
+};
+pub use delta::Delta;
+pub use image::{BrokerImage, ConfigResource, Endpoint, Image, PartitionImage, TopicImage};
+pub use record::MetadataRecord;

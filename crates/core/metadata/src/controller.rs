@@ -1,0 +1,299 @@
+//! The metadata controller: decides on changes of the cluster. Every decision is made on the draft, which holds what was
+//! decided before and is not committed yet; deciding on the committed image alone would create one topic twice.
+
+mod brokers;
+mod configs;
+mod placement;
+mod topics;
+
+use config::{BrokerLayers, Overrides};
+use types::{
+    BrokerEpoch, BrokerId, Decision, ErrorCode, Monotonic, Now, PartitionId, ProducerId, Shard, TopicId, Uuid,
+};
+
+use crate::{ConfigResource, Endpoint, Image, MetadataRecord};
+
+/// The controller's state: what the cluster will be once all that was proposed is committed.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    image: Image,
+    defaults: ControllerDefaults,
+}
+
+/// What the controller's own node has in its configuration.
+#[derive(Clone, Debug)]
+pub struct ControllerDefaults {
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub replication_factor: i16,
+    /// The static broker configuration, from which topics inherit.
+    pub fixed: Overrides,
+}
+
+/// What somebody asks of the controller.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Create topics, each for itself.
+    CreateTopics {
+        /// Which.
+        topics: Vec<NewTopic>,
+        /// Only say whether it would work.
+        validate_only: bool,
+    },
+    /// Delete topics, each for itself.
+    DeleteTopics {
+        /// Which.
+        topics: Vec<TopicRef>,
+    },
+    /// Give topics more partitions, each for itself.
+    CreatePartitions {
+        /// Which, and how many.
+        topics: Vec<NewPartitions>,
+        /// Only say whether it would work.
+        validate_only: bool,
+    },
+    /// Change configurations, each resource for itself.
+    AlterConfigs {
+        /// Which, and how.
+        changes: Vec<ConfigChange>,
+        /// Only say whether it would work.
+        validate_only: bool,
+    },
+    /// A broker says that it is there.
+    RegisterBroker(BrokerRegistration),
+    /// A broker has taken its registration in and may lead.
+    UnfenceBroker {
+        /// Which.
+        broker: BrokerId,
+        /// Its registration.
+        epoch: BrokerEpoch,
+    },
+    /// A broker wants producer ids to give out.
+    AllocateProducerIds {
+        /// Which.
+        broker: BrokerId,
+        /// Its registration.
+        epoch: BrokerEpoch,
+    },
+}
+
+/// A topic to create.
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// Its identity, random; this crate has no randomness.
+    pub id: TopicId,
+    /// How many partitions; -1 takes the default.
+    pub partitions: i32,
+    /// How many replicas each; -1 takes the default.
+    pub replication_factor: i16,
+    /// The replicas of each partition, if the asker places them; by index.
+    pub assignments: Vec<(PartitionId, Vec<BrokerId>)>,
+    /// Its configuration; `None` values are refused.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// A topic to change or delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicRef {
+    /// By name.
+    Name(String),
+    /// By identity.
+    Id(TopicId),
+}
+
+/// More partitions for a topic.
+#[derive(Clone, Debug)]
+pub struct NewPartitions {
+    /// The topic's name.
+    pub topic: String,
+    /// How many there are to be in all.
+    pub count: i32,
+    /// The replicas of each new one, if the asker places them.
+    pub assignments: Option<Vec<Vec<BrokerId>>>,
+}
+
+/// A change of one resource's configuration.
+#[derive(Clone, Debug)]
+pub struct ConfigChange {
+    /// Whose.
+    pub resource: ConfigTarget,
+    /// How.
+    pub operations: Vec<(String, ConfigOperation)>,
+    /// Whether what is not named goes back to its default, as AlterConfigs does.
+    pub replaces: bool,
+}
+
+pub use configs::{ConfigOperation, ConfigTarget};
+
+/// A broker that says that it is there.
+#[derive(Clone, Debug)]
+pub struct BrokerRegistration {
+    /// Its id.
+    pub broker: BrokerId,
+    /// Tells one life of its process from the next.
+    pub incarnation: Uuid,
+    /// Where it is reached.
+    pub endpoints: Vec<Endpoint>,
+    /// Where it stands.
+    pub rack: Option<String>,
+}
+
+/// Why one topic or resource of a command was refused; the others go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The error as Kafka puts it on the wire.
+    pub code: ErrorCode,
+    /// What to do about it.
+    pub message: String,
+}
+
+/// A topic that was created, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedTopic {
+    /// Its identity.
+    pub id: TopicId,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// How many replicas each.
+    pub replication_factor: i16,
+    /// Its own configuration.
+    pub configs: Overrides,
+}
+
+/// Producer ids that one broker may give out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerIdBlock {
+    /// The first.
+    pub first: ProducerId,
+    /// How many.
+    pub len: i32,
+}
+
+/// The answer to a command, in the order of what it asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// To `CreateTopics`.
+    CreatedTopics(Vec<Result<CreatedTopic, Failure>>),
+    /// To `DeleteTopics`: what was deleted.
+    DeletedTopics(Vec<Result<(TopicId, String), Failure>>),
+    /// To `CreatePartitions`.
+    CreatedPartitions(Vec<Result<(), Failure>>),
+    /// To `AlterConfigs`.
+    AlteredConfigs(Vec<Result<(), Failure>>),
+    /// To `RegisterBroker`.
+    Registered(BrokerEpoch),
+    /// To `UnfenceBroker`.
+    Unfenced,
+    /// To `AllocateProducerIds`.
+    ProducerIds(ProducerIdBlock),
+}
+
+/// Why a whole command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The broker has registered again since, or never.
+    #[error("broker {broker} is not registered with epoch {epoch}")]
+    StaleBrokerEpoch {
+        /// The broker.
+        broker: BrokerId,
+        /// What it said.
+        epoch: BrokerEpoch,
+    },
+}
+
+impl Rejection {
+    /// The error as Kafka puts it on the wire.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Rejection::StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
+        }
+    }
+}
+
+type Outcome = Decision<MetadataRecord, Response>;
+
+impl Controller {
+    /// A controller that continues from an image.
+    pub fn new(image: Image, defaults: ControllerDefaults) -> Controller {
+        Controller { image, defaults }
+    }
+
+    /// What the cluster will be once all is committed.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The layers from which a topic inherits its configuration.
+    fn broker_layers(&self) -> BrokerLayers<'_> {
+        BrokerLayers {
+            cluster: self.image.config(&ConfigResource::Cluster),
+            fixed: &self.defaults.fixed,
+            ..BrokerLayers::none()
+        }
+    }
+}
+
+impl Shard for Controller {
+    type Command = Command;
+    type Record = MetadataRecord;
+    type Response = Response;
+    type Rejection = Rejection;
+
+    fn decide(&self, _now: Now, command: Command) -> Result<Outcome, Rejection> {
+        match command {
+            Command::CreateTopics { topics, validate_only } => Ok(self.create_topics(topics, validate_only)),
+            Command::DeleteTopics { topics } => Ok(self.delete_topics(&topics)),
+            Command::CreatePartitions { topics, validate_only } => {
+                Ok(self.create_partitions(topics, validate_only))
+            }
+            Command::AlterConfigs { changes, validate_only } => {
+                Ok(self.alter_configs(changes, validate_only))
+            }
+            Command::RegisterBroker(registration) => Ok(self.register_broker(registration)),
+            Command::UnfenceBroker { broker, epoch } => self.unfence_broker(broker, epoch),
+            Command::AllocateProducerIds { broker, epoch } => self.allocate_producer_ids(broker, epoch),
+        }
+    }
+
+    fn apply(&mut self, record: &MetadataRecord) {
+        self.image.apply(record);
+    }
+
+    fn next_deadline(&self) -> Option<Monotonic> {
+        None
+    }
+}
+
+/// Goes through the parts of a command, each on what the parts before it led to.
+fn each<T, R>(
+    controller: &Controller,
+    parts: impl IntoIterator<Item = T>,
+    validate_only: bool,
+    mut decide: impl FnMut(&Controller, T) -> Result<(Vec<MetadataRecord>, R), Failure>,
+) -> (Vec<MetadataRecord>, Vec<Result<R, Failure>>) {
+    let mut draft = controller.clone();
+    let mut all = Vec::new();
+    let results = parts
+        .into_iter()
+        .map(|part| {
+            let (records, result) = decide(&draft, part)?;
+            if !validate_only {
+                records.iter().for_each(|record| draft.image.apply(record));
+                all.extend(records);
+            }
+            Ok(result)
+        })
+        .collect();
+    (all, results)
+}
+
+fn failure(code: ErrorCode, message: impl Into<String>) -> Failure {
+    Failure { code, message: message.into() }
+}
+
+#[cfg(test)]
+mod tests;
