@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, configs, groups, topics};
+use crate::commands::{completions, configs, consume, groups, produce, topics};
 
 /// Apache Kafka for Kubernetes, in Rust.
 #[derive(Debug, Parser)]
@@ -17,6 +17,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Create, list, describe, alter and delete topics
     Topics(topics::Args),
+    /// Send records: one per line of the standard input
+    Produce(produce::Args),
+    /// Print records, alone or as a member of a consumer group
+    Consume(consume::Args),
     /// List, describe and delete consumer groups, and reset their offsets
     Groups(groups::Args),
     /// Describe and alter the configuration of topics and brokers

@@ -11,6 +11,7 @@ mod commands;
 mod connect;
 mod failure;
 mod output;
+mod signals;
 mod time;
 
 use std::process::ExitCode;

@@ -7,8 +7,10 @@ pub mod admin;
 mod client;
 mod config;
 mod connection;
+pub mod consumer;
 mod error;
 mod metadata;
+pub mod producer;
 mod versions;
 
 pub use admin::Admin;

@@ -2,7 +2,9 @@
 
 pub(crate) mod completions;
 pub(crate) mod configs;
+pub(crate) mod consume;
 pub(crate) mod groups;
+pub(crate) mod produce;
 pub(crate) mod topics;
 
 use std::future::Future;
@@ -14,6 +16,8 @@ use crate::args::{Cli, Command};
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Topics(args) => block_on(topics::run(args)),
+        Command::Produce(args) => block_on(produce::run(args)),
+        Command::Consume(args) => block_on(consume::run(args)),
         Command::Groups(args) => block_on(groups::run(args)),
         Command::Configs(args) => block_on(configs::run(args)),
         Command::Completions(args) => completions::run(&args),
@@ -23,5 +27,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// A command needs one thread.
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(Box::pin(command))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(Box::pin(command));
+    // A read of the standard input may go on for ever, and the process ends with or without it.
+    runtime.shutdown_background();
+    result
 }

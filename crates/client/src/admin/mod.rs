@@ -13,6 +13,9 @@ pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{Committed, OffsetSpec, OffsetToCommit, PartitionOffset, TopicPartitionName};
 pub use topics::{CreatedTopic, NewTopic};
 
+pub(crate) use groups::decode_assignment;
+pub(crate) use offsets::commit_request;
+
 use protocol::Utf8Bytes;
 
 use crate::{BrokerError, Client, Error};

@@ -219,7 +219,7 @@ impl Admin {
             member_epoch: -1,
             ..Default::default()
         }];
-        let request = OffsetFetchRequest { groups, topics: None, ..Default::default() };
+        let request = OffsetFetchRequest { groups, ..Default::default() };
         let what = || format!("reading the committed offsets of group {group}");
         let response = self.client.ask_coordinator(group, &request, OFFSETS_BY_NAME_MAX).await?;
         let answered = response.groups.first();
