@@ -349,11 +349,9 @@ fn assignment(member: &str, partitions: &[TopicPartitionName]) -> Result<SyncGro
     for name in partitions {
         topics.entry(&name.topic).or_default().push(name.partition);
     }
-    let assigned_partitions = topics.into_iter().map(|(topic, partitions)| TopicPartition {
-        topic: Utf8Bytes::from(topic),
-        partitions,
-        ..Default::default()
-    });
+    let assigned_partitions = topics
+        .into_iter()
+        .map(|(topic, partitions)| TopicPartition { topic: Utf8Bytes::from(topic), partitions });
     let assignment = ConsumerProtocolAssignment {
         assigned_partitions: assigned_partitions.collect(),
         ..Default::default()
