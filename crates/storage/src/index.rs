@@ -67,6 +67,13 @@ pub struct TimeEntry {
     pub last_offset: Offset,
 }
 
+impl TimeEntry {
+    /// Whether it goes into a time index that ends with `last`: timestamps rise, and "none" is not one.
+    pub(crate) fn is_news_after(&self, last: Option<TimeEntry>) -> bool {
+        self.timestamp > last.map_or(Timestamp::NONE, |last| last.timestamp)
+    }
+}
+
 impl Entry for TimeEntry {
     const BYTES: usize = 12;
 
@@ -236,7 +243,7 @@ impl<E: Entry> Index<E> {
         if let Some(file) = self.file.get() {
             return Ok(Arc::clone(file));
         }
-        let file = self.disk.open(&self.path, OpenMode::Create)?;
+        let file = self.disk.open(&self.path, OpenMode::Write)?;
         Ok(Arc::clone(self.file.get_or_init(|| file)))
     }
 }
@@ -247,6 +254,7 @@ mod tests {
     use crate::RealDisk;
 
     fn index<E: Entry>(dir: &tempfile::TempDir, base: i64) -> Index<E> {
+        std::fs::write(dir.path().join("index"), []).unwrap();
         Index::new(Arc::new(RealDisk), dir.path().join("index"), Offset(base), 0)
     }
 

@@ -5,15 +5,16 @@
 
 mod checkpoint;
 mod config;
+#[cfg(test)]
+mod crash_tests;
 mod data_dir;
 mod disk;
 mod epochs;
-mod header;
+pub mod fake;
 mod index;
 mod log;
 mod meta;
 mod names;
-mod producer_snapshot;
 mod reader;
 mod real;
 mod recovery;
@@ -37,5 +38,5 @@ pub use reader::{FileRange, LogReader, LogSlice, ReadError};
 pub use real::RealDisk;
 pub use recovery::Recovered;
 pub use retention::Deleted;
-pub use sync::{Checkpoint, CheckpointKind};
-pub use timestamps::FoundBatch;
+pub use sync::{Checkpoint, CheckpointKind, SyncHandle};
+pub use timestamps::TimestampedOffset;

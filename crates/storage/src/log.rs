@@ -13,8 +13,8 @@ use crate::epochs::LeaderEpochs;
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::reader::LogReader;
 use crate::segment::Segment;
-use crate::sync::{Checkpoint, CheckpointKind};
-use crate::{checkpoint, names, producer_snapshot, snapshots};
+use crate::sync::{Checkpoint, CheckpointKind, SyncHandle};
+use crate::{checkpoint, names, snapshots};
 
 /// So many new bytes ask for a recovery point that holds after a crash of the process: this much is read again.
 const BYTES_BETWEEN_WRITTEN_POINTS: u64 = 64 << 20;
@@ -157,21 +157,23 @@ impl Log {
     /// Starts a new segment at the log's end.
     pub(crate) fn roll(&mut self, base: Offset, now: Timestamp, producers: Producers<'_>) -> io::Result<()> {
         self.seal()?;
-        let segment = Arc::new(Segment::create(&self.reader.disk, &self.reader.dir, base)?);
-        if self.config.preallocate {
-            segment.log()?.reserve(u64::from(self.config.segment_bytes))?;
+        let (disk, dir) = (&self.reader.disk, &self.reader.dir);
+        snapshots::write(&**disk, dir, base, &producers(), Durability::Written)?;
+        // Last of all that can fail: once there is a file of that name, recovery looks for the log's end in it.
+        let segment = Arc::new(Segment::create(disk, dir, base)?);
+        if self.config.preallocate
+            && let Err(error) = segment.log()?.reserve(u64::from(self.config.segment_bytes))
+        {
+            tracing::warn!(%error, log = %dir.display(), "space was not reserved");
         }
-        snapshots::write(&*self.reader.disk, &self.reader.dir, base, &producers(), Durability::Written)?;
         let mut segments = self.reader.segments().to_vec();
         // An empty segment that cannot hold the next offset is replaced.
-        if self.active.size() == 0 {
-            segments.pop();
-        }
+        let replaced = if self.active.size() == 0 { segments.pop() } else { None };
         segments.push(Arc::clone(&segment));
         self.tail = Tail::new(now, &self.config, self.reader.jitter_seed(base));
         self.active = segment;
         self.reader.set_segments(segments);
-        Ok(())
+        self.remove(replaced.as_slice(), now)
     }
 
     /// Gives the active segment what it has when it is no longer written: no torn tail, a last entry in the time index.
@@ -181,8 +183,7 @@ impl Log {
             self.tail.may_be_torn = false;
         }
         let largest = self.active.max_timestamp();
-        if self.active.size() > 0 && self.tail.last_time.is_none_or(|last| last.timestamp < largest.timestamp)
-        {
+        if self.active.size() > 0 && largest.is_news_after(self.tail.last_time) {
             self.active.times.append(largest)?;
             self.tail.last_time = Some(largest);
         }
@@ -246,7 +247,7 @@ impl Log {
     /// The time index goes first: recovery takes it that timestamps up to an offset entry are in the time index.
     fn index(&mut self, entry: OffsetEntry) {
         let largest = self.active.max_timestamp();
-        if self.tail.last_time.is_none_or(|last| last.timestamp < largest.timestamp) {
+        if largest.is_news_after(self.tail.last_time) {
             if let Err(error) = self.active.times.append(largest) {
                 tracing::warn!(%error, log = %self.reader.dir.display(), "time index entry left out");
                 return;
@@ -302,8 +303,8 @@ impl Log {
     }
 
     /// Makes what is appended by now durable, wherever it is called: the fsync needs no lock on the log.
-    pub fn sync_handle(&self) -> Checkpoint {
-        Checkpoint::new(Arc::clone(&self.reader), CheckpointKind::Sync, None)
+    pub fn sync_handle(&self) -> SyncHandle {
+        SyncHandle::new(Arc::clone(&self.reader))
     }
 
     /// Whether enough was appended that recovery should begin later. Cheap.
@@ -331,7 +332,7 @@ impl Log {
         if kind == CheckpointKind::Sync {
             self.bytes_since_sync = 0;
         }
-        Checkpoint::new(Arc::clone(&self.reader), kind, Some(producer_snapshot::encode(producers)))
+        Checkpoint::new(Arc::clone(&self.reader), kind, record::encode_producer_snapshot(producers))
     }
 
     /// Makes all durable, with the producers' state, so that the next start has nothing to recover.

@@ -31,6 +31,8 @@ pub struct LogReader {
     recovery_point: AtomicI64,
     /// All before it survives a crash of the process.
     written_point: AtomicI64,
+    /// All records before it survive a crash of the machine, though recovery looks at them.
+    flushed: AtomicI64,
     points: Mutex<Points>,
 }
 
@@ -137,6 +139,7 @@ impl LogReader {
             log_end: AtomicI64::new(0),
             recovery_point: AtomicI64::new(0),
             written_point: AtomicI64::new(0),
+            flushed: AtomicI64::new(0),
             points: Mutex::default(),
         }
     }
@@ -257,6 +260,11 @@ impl LogReader {
     pub(crate) fn set_points(&self, recovery_point: Offset, written_point: Offset) {
         self.recovery_point.store(recovery_point.0, Ordering::Release);
         self.written_point.store(written_point.0.max(recovery_point.0), Ordering::Release);
+        self.flushed.store(recovery_point.0, Ordering::Release);
+    }
+
+    pub(crate) fn flushed(&self) -> Offset {
+        Offset(self.flushed.load(Ordering::Acquire))
     }
 
     /// Counts truncations: a point that was taken before one says nothing of what came after it.
@@ -269,6 +277,14 @@ impl LogReader {
         if points.truncations == truncations {
             self.recovery_point.fetch_max(upto.0, Ordering::AcqRel);
             self.written_point.fetch_max(upto.0, Ordering::AcqRel);
+            self.flushed.fetch_max(upto.0, Ordering::AcqRel);
+        }
+    }
+
+    pub(crate) fn advance_flushed(&self, upto: Offset, truncations: u64) {
+        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner);
+        if points.truncations == truncations {
+            self.flushed.fetch_max(upto.0, Ordering::AcqRel);
         }
     }
 
@@ -285,6 +301,7 @@ impl LogReader {
         points.truncations += 1;
         self.recovery_point.fetch_min(end.0, Ordering::AcqRel);
         self.written_point.fetch_min(end.0, Ordering::AcqRel);
+        self.flushed.fetch_min(end.0, Ordering::AcqRel);
     }
 
     /// Differs from log to log and from segment to segment, so that not all roll at once.

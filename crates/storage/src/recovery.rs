@@ -68,11 +68,12 @@ pub(crate) fn open(
         } else {
             points.recovery_point
         },
+        is_after_power_loss: !points.is_written_point_good,
         epochs: LeaderEpochs::default(),
         recovered: Recovered::default(),
         bytes_since_index: 0,
     };
-    let epochs_changed = recovery.load_epochs()?;
+    let has_epochs = recovery.load_epochs()?;
     let mut segments = recovery.segments()?;
     let mut log_end = segments.last().map_or(Offset::ZERO, |segment| segment.next());
     if segments.is_empty() || log_end < points.log_start {
@@ -100,16 +101,25 @@ pub(crate) fn open(
     tail.bytes_since_index = recovery.bytes_since_index;
     tail.last_time = active.times.last()?;
     tail.first_timestamp = first_timestamp(&active)?;
-    let Recovery { epochs, mut recovered, .. } = recovery;
+    let Recovery { mut epochs, mut recovered, .. } = recovery;
+    if !has_epochs || epochs.entries().first().is_none_or(|&(_, first)| first > log_start) {
+        epochs = epochs_of_batches(&reader)?;
+    }
     recovered.high_watermark = points.high_watermark.clamp(log_start, log_end);
     recover_producers(&reader, &mut recovered)?;
     let (bytes_since_written, bytes_since_sync) = (0, recovered.scanned_bytes);
     let shared = Arc::clone(shared);
     let log = Log { reader, shared, config, active, tail, epochs, bytes_since_written, bytes_since_sync };
-    if epochs_changed || epochs_cut || recovered.scanned_bytes > 0 {
+    if !has_epochs || epochs_cut || recovered.scanned_bytes > 0 {
         log.write_epochs(crate::disk::Durability::Written)?;
     }
     Ok((log, recovered))
+}
+
+/// Whether a segment does not go on where the one before it ends, because a crash lost or kept the wrong one. A jump that
+/// no segment can bridge is what the writer was given.
+fn is_hole(end: Offset, next_base: Offset) -> bool {
+    next_base != end && next_base.since(end) <= i64::from(i32::MAX)
 }
 
 fn first_timestamp(segment: &Segment) -> io::Result<Option<Timestamp>> {
@@ -120,13 +130,24 @@ fn first_timestamp(segment: &Segment) -> io::Result<Option<Timestamp>> {
     Ok(first.map(|(_, header)| header.max_timestamp))
 }
 
+/// The checkpoint speaks of a later beginning than the log has: a loss of power undid a deletion, but not what was
+/// written down of it.
+fn epochs_of_batches(reader: &LogReader) -> io::Result<LeaderEpochs> {
+    let mut epochs = LeaderEpochs::default();
+    reader.for_each_batch(reader.log_start(), |batch| {
+        epochs.assign(batch.leader_epoch, batch.base_offset);
+    })?;
+    epochs.start_at(reader.log_start());
+    Ok(epochs)
+}
+
 fn recover_producers(reader: &LogReader, recovered: &mut Recovered) -> io::Result<()> {
     let newest = snapshots::newest(&*reader.disk, &reader.dir, reader.log_end())?;
-    let (from, producers) = newest.unwrap_or_default();
+    let (snapshot, producers) = newest.unwrap_or_default();
     recovered.producers = producers;
-    let from = from.max(reader.log_start());
-    reader.for_each_batch(from, |batch| {
-        if batch.producer_id >= types::ProducerId(0) && batch.base_offset >= from {
+    // The log may start inside a batch, which then counts as a whole.
+    reader.for_each_batch(snapshot.max(reader.log_start()), |batch| {
+        if batch.producer_id >= types::ProducerId(0) && batch.base_offset >= snapshot {
             recovered.batches_after_snapshot.push(batch);
         }
     })
@@ -138,6 +159,7 @@ struct Recovery<'a> {
     index_interval_bytes: u32,
     /// All below is whole.
     from: Offset,
+    is_after_power_loss: bool,
     epochs: LeaderEpochs,
     recovered: Recovered,
     /// Of the segment that was looked at last.
@@ -145,25 +167,19 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// True if the file has to be written again. Without it, all batches are read to find the epochs in them.
+    /// False if there are none that can be believed: then they are taken from the batches.
     fn load_epochs(&mut self) -> io::Result<bool> {
         let Some(content) = read_file(&**self.disk, &self.dir.join(names::LEADER_EPOCHS))? else {
-            self.from = Offset::ZERO;
             return Ok(false);
         };
         let entries =
             std::str::from_utf8(&content).ok().and_then(|text| checkpoint::decode_epochs(text).ok());
-        match entries.and_then(LeaderEpochs::new) {
-            Some(epochs) => {
-                self.epochs = epochs;
-                Ok(false)
-            }
-            None => {
-                tracing::warn!(log = %self.dir.display(), "leader epochs are unreadable and are taken from the batches");
-                self.from = Offset::ZERO;
-                Ok(true)
-            }
-        }
+        let Some(epochs) = entries.and_then(LeaderEpochs::new) else {
+            tracing::warn!(log = %self.dir.display(), "leader epochs are unreadable and are taken from the batches");
+            return Ok(false);
+        };
+        self.epochs = epochs;
+        Ok(true)
     }
 
     /// All segments that are whole, in order.
@@ -174,13 +190,14 @@ impl Recovery<'_> {
             let segment = Arc::new(Segment::open(self.disk, self.dir, base)?);
             segments.push(Arc::clone(&segment));
             let next_base = bases.get(at + 1).copied();
-            if let Some(next_base) = next_base.filter(|&next_base| next_base <= self.from) {
+            // One that ends at the point itself may have been cut there, and the cut not be durable.
+            if let Some(next_base) = next_base.filter(|&next_base| next_base < self.from) {
                 self.trust(&segment, next_base)?;
                 continue;
             }
-            let is_torn = self.recover(&segment, next_base.is_none())?;
-            let has_gap = next_base.is_some_and(|next_base| next_base < segment.next());
-            if is_torn || has_gap {
+            self.recover(&segment, next_base)?;
+            if next_base.is_some_and(|next_base| next_base > self.from && is_hole(segment.next(), next_base))
+            {
                 // What follows a hole is not a log.
                 let after: Vec<_> = bases[at + 1..]
                     .iter()
@@ -214,8 +231,9 @@ impl Recovery<'_> {
             // Its indexes are missing.
             None if size > 0 => {
                 let from = std::mem::replace(&mut self.from, Offset::ZERO);
-                self.recover(segment, false)?;
+                self.recover(segment, Some(next))?;
                 self.from = from;
+                segment.sync()?;
                 segment.publish(next, segment.size());
             }
             None => {}
@@ -223,14 +241,15 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Checks a segment from the last index entry below the recovery point, and rebuilds its indexes from there.
-    /// True if something had to be cut off.
-    fn recover(&mut self, segment: &Segment, is_active: bool) -> io::Result<bool> {
+    /// Checks a segment from the last index entry below the recovery point, cuts off what is no whole batch or belongs to
+    /// the next segment, and rebuilds its indexes from there.
+    fn recover(&mut self, segment: &Segment, next_base: Option<Offset>) -> io::Result<()> {
         let file = segment.log()?;
         let file_len = file.len()?;
         let end = u32::try_from(file_len).unwrap_or(u32::MAX);
         let mut walk = Walk::start(self, segment, end)?;
-        let mut batches = Verified::new(&*file, walk.position, end, segment.base());
+        let mut batches =
+            Verified::new(&*file, walk.position..end, segment.base()..next_base.unwrap_or(Offset(i64::MAX)));
         while let Some((position, batch)) = batches.next()? {
             walk.visit(self, segment, position, &batch)?;
         }
@@ -240,16 +259,19 @@ impl Recovery<'_> {
         if cut > 0 {
             tracing::warn!(log = %self.dir.display(), base = %segment.base(), bytes = cut, "torn end cut off");
             file.set_len(u64::from(size))?;
+            if self.is_after_power_loss {
+                // Whole batches may lie past the torn one; they must not come back among what is appended now.
+                file.sync_data()?;
+            }
             self.recovered.truncated_bytes += cut;
         }
         segment.publish(walk.next, size);
         segment.set_max_timestamp(walk.largest);
         self.bytes_since_index = walk.bytes_since_index;
-        if !is_active && size > 0 && walk.last_time.is_none_or(|last| last.timestamp < walk.largest.timestamp)
-        {
+        if next_base.is_some() && size > 0 && walk.largest.is_news_after(walk.last_time) {
             segment.times.append(walk.largest)?;
         }
-        Ok(cut > 0)
+        Ok(())
     }
 
     fn remove(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
@@ -280,20 +302,22 @@ impl Walk {
     /// Keeps the index entries that can be trusted, and begins at the batch of the last one.
     fn start(recovery: &Recovery<'_>, segment: &Segment, end: u32) -> io::Result<Walk> {
         let trusted = segment.offsets.trust(
-            |entry| entry.last_offset < recovery.from && entry.position < end,
+            // The first batch has no entry: one that says so is the zeros of a lost sector.
+            |entry| entry.last_offset < recovery.from && (1..end).contains(&entry.position),
             |before, after| before.last_offset < after.last_offset && before.position < after.position,
         )?;
         let trusted = match trusted {
             Some(entry) if is_batch_at(segment, entry, end)? => Some(entry),
             Some(_) => {
+                tracing::warn!(log = %recovery.dir.display(), base = %segment.base(), "index is damaged and rebuilt");
                 segment.offsets.truncate(0)?;
                 None
             }
             None => None,
         };
-        let below = if trusted.is_some() { recovery.from } else { segment.base() };
+        // Those that were written with an offset entry that is trusted. A final entry is younger than its offset says.
         let last_time = segment.times.trust(
-            |entry| entry.last_offset < below && entry.last_offset >= segment.base(),
+            |entry| trusted.is_some_and(|trusted| entry.last_offset <= trusted.last_offset),
             |before, after| before.timestamp < after.timestamp && before.last_offset <= after.last_offset,
         )?;
         let none = TimeEntry { timestamp: Timestamp::NONE, last_offset: segment.base() };
@@ -319,7 +343,7 @@ impl Walk {
             self.largest = TimeEntry { timestamp: batch.max_timestamp, last_offset };
         }
         if !self.is_first_indexed && self.bytes_since_index > recovery.index_interval_bytes {
-            if self.last_time.is_none_or(|last| last.timestamp < self.largest.timestamp) {
+            if self.largest.is_news_after(self.last_time) {
                 segment.times.append(self.largest)?;
                 self.last_time = Some(self.largest);
             }

@@ -74,7 +74,10 @@ impl Log {
         }
         self.reader.truncate_points(offset);
         self.reader.set_log_end(offset);
+        // Before a byte changes: what will lie past the cut is not what the old points vouch for, nor the snapshots.
+        self.shared.write_recovery_points()?;
         snapshots::truncate(&*self.reader.disk, &self.reader.dir, offset)?;
+        self.reader.disk.sync_dir(&self.reader.dir)?;
         let segments = self.reader.segments();
         let kept = segments.partition_point(|segment| segment.base() < offset);
         self.remove(&segments[kept.max(1)..], now)?;
@@ -90,6 +93,7 @@ impl Log {
             self.truncate_active(offset, now)?;
         }
         self.reader.set_segments(remaining);
+        self.reader.disk.sync_dir(&self.reader.dir)?;
         if self.reader.log_start() > offset {
             self.reader.set_log_start(offset);
         }
@@ -147,7 +151,7 @@ impl Log {
     }
 
     /// Renames the files, and has them removed after `file.delete.delay.ms`.
-    fn remove(&self, segments: &[Arc<Segment>], now: Timestamp) -> io::Result<()> {
+    pub(crate) fn remove(&self, segments: &[Arc<Segment>], now: Timestamp) -> io::Result<()> {
         let due = Timestamp(now.0.saturating_add(self.config.file_delete_delay_ms));
         for segment in segments {
             for extension in [names::LOG, names::OFFSET_INDEX, names::TIME_INDEX, names::TRANSACTION_INDEX] {
@@ -181,6 +185,8 @@ impl Log {
         segment.offsets.truncate(segment.offsets.count_where(|entry| entry.position < position)?)?;
         segment.times.truncate(segment.times.count_where(|entry| entry.last_offset < offset)?)?;
         segment.log()?.set_len(u64::from(position))?;
+        // What is cut off must not come back among what is appended now, nor be vouched for by its snapshots.
+        segment.sync()?;
 
         let mut tail = Tail::new(now, &self.config, self.reader.jitter_seed(segment.base()));
         tail.last_time = segment.times.last()?;

@@ -2,17 +2,19 @@
 //! a crash may have torn them.
 
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
-use record::BatchSummary;
+use record::{BatchHeader, BatchSummary};
 use types::Offset;
 
 use crate::disk::{DiskFile, read_exact_at};
-use crate::header::{self, BATCH_HEADER_BYTES, CHECKSUM_COVERS_FROM};
 
 /// What one read takes in: some forty batches of one small record, or one header of a large one.
 const HEADERS_CHUNK_BYTES: usize = 4096;
 const VERIFY_CHUNK_BYTES: usize = 256 << 10;
+/// The checksum covers what follows it: attributes and all after them.
+const CHECKSUM_COVERS_FROM: usize = 21;
 
 /// The headers of the batches between two positions, of which the first is the beginning of a batch.
 pub(crate) struct Headers<'a> {
@@ -31,11 +33,11 @@ impl<'a> Headers<'a> {
 
     /// The next batch that lies before the end as a whole.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u32, BatchSummary)>> {
-        if self.end.saturating_sub(self.position) < BATCH_HEADER_BYTES as u32 {
+        if self.end.saturating_sub(self.position) < BatchHeader::BYTES as u32 {
             return Ok(None);
         }
         let position = self.position;
-        let (header, _) = header::parse(self.header_bytes()?).map_err(io::Error::other)?;
+        let header = BatchHeader::parse(self.header_bytes()?).map_err(io::Error::other)?.summary();
         if u64::from(position) + u64::from(header.size_bytes) > u64::from(self.end) {
             return Ok(None);
         }
@@ -45,13 +47,13 @@ impl<'a> Headers<'a> {
 
     fn header_bytes(&mut self) -> io::Result<&[u8]> {
         let inside = self.position.wrapping_sub(self.chunk_position) as usize;
-        if inside.saturating_add(BATCH_HEADER_BYTES) <= self.chunk_len {
+        if inside.saturating_add(BatchHeader::BYTES) <= self.chunk_len {
             return Ok(&self.chunk[inside..self.chunk_len]);
         }
         let wanted = HEADERS_CHUNK_BYTES.min((self.end - self.position) as usize);
         self.chunk_len = self.file.read_at(&mut self.chunk[..wanted], u64::from(self.position))?;
         self.chunk_position = self.position;
-        if self.chunk_len < BATCH_HEADER_BYTES {
+        if self.chunk_len < BatchHeader::BYTES {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(&self.chunk[..self.chunk_len])
@@ -70,13 +72,21 @@ pub(crate) struct Verified<'a> {
     file: &'a dyn DiskFile,
     position: u32,
     end: u32,
-    next_offset: Offset,
+    /// The ones that the next batch may have.
+    offsets: Range<Offset>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Verified<'a> {
-    pub(crate) fn new(file: &'a dyn DiskFile, position: u32, end: u32, next_offset: Offset) -> Verified<'a> {
-        Verified { file, position, end, next_offset, buffer: vec![0; VERIFY_CHUNK_BYTES] }
+    /// Looks at the bytes in `positions` for batches with offsets in `offsets`.
+    pub(crate) fn new(file: &'a dyn DiskFile, positions: Range<u32>, offsets: Range<Offset>) -> Verified<'a> {
+        Verified {
+            file,
+            position: positions.start,
+            end: positions.end,
+            offsets,
+            buffer: vec![0; VERIFY_CHUNK_BYTES],
+        }
     }
 
     /// Where the batches that were right end.
@@ -86,21 +96,22 @@ impl<'a> Verified<'a> {
 
     pub(crate) fn next(&mut self) -> io::Result<Option<(u32, BatchSummary)>> {
         let left = self.end.saturating_sub(self.position);
-        let mut bytes = [0; BATCH_HEADER_BYTES];
-        if left < BATCH_HEADER_BYTES as u32 {
+        let mut bytes = [0; BatchHeader::BYTES];
+        if left < BatchHeader::BYTES as u32 {
             return Ok(None);
         }
         read_exact_at(self.file, &mut bytes, u64::from(self.position))?;
-        let Ok((summary, checksum)) = header::parse(&bytes) else { return Ok(None) };
+        let Ok(header) = BatchHeader::parse(&bytes) else { return Ok(None) };
+        let summary = header.summary();
         if summary.size_bytes > left
-            || summary.base_offset < self.next_offset
-            || self.checksum(&summary)? != checksum
+            || !self.offsets.contains(&summary.base_offset)
+            || self.checksum(&summary)? != header.crc
         {
             return Ok(None);
         }
         let position = self.position;
         self.position += summary.size_bytes;
-        self.next_offset = summary.last_offset().plus(1);
+        self.offsets.start = summary.last_offset().plus(1);
         Ok(Some((position, summary)))
     }
 

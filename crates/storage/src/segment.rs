@@ -52,18 +52,16 @@ impl Segment {
 
     /// Opens what a crash or a clean stop left; sizes are those of the files until recovery has looked at them.
     pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Arc<Path>, base: Offset) -> io::Result<Segment> {
-        let len = |extension| match disk.open(&names::segment_file(dir, base, extension), OpenMode::Read) {
-            Ok(file) => file.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(error),
-        };
+        let len = |extension, mode| disk.open(&names::segment_file(dir, base, extension), mode)?.len();
+        // An index that is missing is an empty one, and is rebuilt.
         let count = |extension, bytes: usize| -> io::Result<u32> {
-            Ok(u32::try_from(len(extension)? / bytes as u64).unwrap_or(u32::MAX))
+            Ok(u32::try_from(len(extension, OpenMode::Create)? / bytes as u64).unwrap_or(u32::MAX))
         };
+        let size = u32::try_from(len(names::LOG, OpenMode::Read)?).unwrap_or(u32::MAX);
         let counts =
             [count(names::OFFSET_INDEX, OffsetEntry::BYTES)?, count(names::TIME_INDEX, TimeEntry::BYTES)?];
         let segment = Segment::new(disk, dir, base, counts);
-        segment.size.store(u32::try_from(len(names::LOG)?).unwrap_or(u32::MAX), Ordering::Relaxed);
+        segment.size.store(size, Ordering::Relaxed);
         Ok(segment)
     }
 

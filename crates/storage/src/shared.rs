@@ -137,6 +137,12 @@ impl Shared {
         self.write(&mut registry, HIGH_WATERMARKS, high_watermark, Durability::Written)
     }
 
+    pub(crate) fn write_recovery_points(&self) -> io::Result<()> {
+        let mut registry = self.registry();
+        self.write(&mut registry, WRITTEN_POINTS, &WRITTEN_POINTS.of_open, Durability::Written)?;
+        self.write(&mut registry, RECOVERY_POINTS, &RECOVERY_POINTS.of_open, Durability::Synced)
+    }
+
     pub(crate) fn write_log_starts(&self, durability: Durability) -> io::Result<()> {
         self.write(&mut self.registry(), LOG_STARTS, &LOG_STARTS.of_open, durability)
     }

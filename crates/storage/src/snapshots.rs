@@ -7,7 +7,7 @@ use record::ProducerSnapshotEntry;
 use types::Offset;
 
 use crate::disk::{Disk, Durability, read_file, write_atomically};
-use crate::{names, producer_snapshot};
+use crate::names;
 
 /// How many are kept: the newest may be of a point that a crash of the machine undid.
 const KEPT: usize = 4;
@@ -19,7 +19,7 @@ pub(crate) fn write(
     producers: &[ProducerSnapshotEntry],
     durability: Durability,
 ) -> io::Result<()> {
-    write_encoded(disk, dir, offset, &producer_snapshot::encode(producers), durability)
+    write_encoded(disk, dir, offset, &record::encode_producer_snapshot(producers), durability)
 }
 
 pub(crate) fn write_encoded(
@@ -39,17 +39,24 @@ pub(crate) fn newest(
     dir: &Path,
     end: Offset,
 ) -> io::Result<Option<(Offset, Vec<ProducerSnapshotEntry>)>> {
+    let (mut found, mut is_changed) = (None, false);
     for offset in offsets(disk, dir)?.into_iter().rev() {
         let path = names::segment_file(dir, offset, names::PRODUCER_SNAPSHOT);
         if offset <= end
             && let Some(content) = read_file(disk, &path)?
-            && let Ok(producers) = producer_snapshot::decode(&content)
+            && let Ok(producers) = record::decode_producer_snapshot(&content)
         {
-            return Ok(Some((offset, producers)));
+            found = Some((offset, producers));
+            break;
         }
         disk.remove_file(&path)?;
+        is_changed = true;
     }
-    Ok(None)
+    if is_changed {
+        // Should it come back once other records have taken its place, it would be believed.
+        disk.sync_dir(dir)?;
+    }
+    Ok(found)
 }
 
 /// Removes all but the newest few.

@@ -29,23 +29,25 @@ pub struct Checkpoint {
     upto: Offset,
     truncations: u64,
     segments: Vec<Arc<Segment>>,
-    producers: Option<Vec<u8>>,
+    producers: Vec<u8>,
 }
 
 impl Checkpoint {
     /// Only the log's writer makes one: the state of the producers belongs to this very end.
-    pub(crate) fn new(
-        reader: Arc<LogReader>,
-        kind: CheckpointKind,
-        producers: Option<Vec<u8>>,
-    ) -> Checkpoint {
+    pub(crate) fn new(reader: Arc<LogReader>, kind: CheckpointKind, producers: Vec<u8>) -> Checkpoint {
         let upto = reader.log_end();
         let unsynced = reader.recovery_point();
         let segments = match kind {
-            CheckpointKind::Written => Vec::new(),
-            CheckpointKind::Sync => {
-                reader.segments().iter().filter(|segment| segment.next() > unsynced).map(Arc::clone).collect()
+            CheckpointKind::Sync if upto > unsynced => {
+                // The one that ends at the old point too: it may have been cut there.
+                reader
+                    .segments()
+                    .iter()
+                    .filter(|segment| segment.next() >= unsynced)
+                    .map(Arc::clone)
+                    .collect()
             }
+            CheckpointKind::Sync | CheckpointKind::Written => Vec::new(),
         };
         Checkpoint { kind, upto, truncations: reader.truncations(), segments, producers, reader }
     }
@@ -53,11 +55,6 @@ impl Checkpoint {
     /// The offset below which all is durable afterwards.
     pub fn upto(&self) -> Offset {
         self.upto
-    }
-
-    /// As [`Checkpoint::run`], for those who only want the fsync.
-    pub fn sync(self) -> io::Result<()> {
-        self.run()
     }
 
     /// Writes the producers' state, waits for the disk if that is the kind, and moves the log's point.
@@ -68,8 +65,8 @@ impl Checkpoint {
             CheckpointKind::Sync => Durability::Synced,
         };
         let has_news = self.upto > self.reader.written_point() || !self.segments.is_empty();
-        if let Some(producers) = self.producers.as_ref().filter(|_| has_news) {
-            snapshots::write_encoded(disk, dir, self.upto, producers, durability)?;
+        if has_news {
+            snapshots::write_encoded(disk, dir, self.upto, &self.producers, durability)?;
             snapshots::prune(disk, dir)?;
         }
         if !self.segments.is_empty() {
@@ -97,5 +94,50 @@ impl Checkpoint {
         }
         disk.sync_dir(dir)?;
         disk.sync_dir(dir.parent().expect("a log lies in a data directory"))
+    }
+}
+
+/// Makes records durable up to what was the log's end when it was taken, and nothing more: recovery begins where it did.
+/// Much cheaper than a checkpoint, as one acknowledgement may wait for it.
+#[must_use = "nothing is synced before `sync`"]
+#[derive(Debug)]
+pub struct SyncHandle {
+    reader: Arc<LogReader>,
+    upto: Offset,
+    truncations: u64,
+    flushed: Offset,
+    segments: Vec<Arc<Segment>>,
+}
+
+impl SyncHandle {
+    pub(crate) fn new(reader: Arc<LogReader>) -> SyncHandle {
+        let (upto, flushed, truncations) = (reader.log_end(), reader.flushed(), reader.truncations());
+        let segments = reader.segments();
+        let first = segments.partition_point(|segment| segment.next() <= flushed);
+        SyncHandle { segments: segments[first..].to_vec(), upto, truncations, flushed, reader }
+    }
+
+    /// The offset below which all is durable afterwards.
+    pub fn upto(&self) -> Offset {
+        self.upto
+    }
+
+    /// Waits for the disk.
+    pub fn sync(self) -> io::Result<()> {
+        for segment in &self.segments {
+            match segment.log().and_then(|log| log.sync_data()) {
+                // Retention was faster: what is deleted needs no disk.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        // A file that is new needs its name, too.
+        if self.segments.iter().any(|segment| segment.base() >= self.flushed) {
+            let dir = &self.reader.dir;
+            self.reader.disk.sync_dir(dir)?;
+            self.reader.disk.sync_dir(dir.parent().expect("a log lies in a data directory"))?;
+        }
+        self.reader.advance_flushed(self.upto, self.truncations);
+        Ok(())
     }
 }

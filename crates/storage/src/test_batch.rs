@@ -1,9 +1,8 @@
 //! Batches for tests: a header that is right, a payload that is not looked at.
 
-use record::BatchSummary;
+use record::{BatchHeader, BatchSummary};
 use types::{LeaderEpoch, Offset, Timestamp};
 
-use crate::header::{self, BATCH_HEADER_BYTES};
 use crate::{AppendError, Log};
 
 /// What varies.
@@ -25,7 +24,7 @@ impl Default for Batch {
 
 impl Batch {
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; BATCH_HEADER_BYTES + self.payload];
+        let mut bytes = vec![0; BatchHeader::BYTES + self.payload];
         let length = i32::try_from(bytes.len() - 12).unwrap();
         bytes[..8].copy_from_slice(&self.base_offset.to_be_bytes());
         bytes[8..12].copy_from_slice(&length.to_be_bytes());
@@ -38,7 +37,7 @@ impl Batch {
         bytes[51..53].copy_from_slice(&0i16.to_be_bytes());
         bytes[57..61].copy_from_slice(&self.records.to_be_bytes());
         // The payload says where it belongs, so that no two batches are alike.
-        for (at, byte) in bytes[BATCH_HEADER_BYTES..].iter_mut().enumerate() {
+        for (at, byte) in bytes[BatchHeader::BYTES..].iter_mut().enumerate() {
             *byte = (self.base_offset as u8).wrapping_mul(31).wrapping_add(at as u8);
         }
         let checksum = crc32c::crc32c(&bytes[21..]);
@@ -47,7 +46,7 @@ impl Batch {
     }
 
     pub(crate) fn summary(&self) -> BatchSummary {
-        let (summary, _) = header::parse(&self.bytes()).unwrap();
+        let summary = BatchHeader::parse(&self.bytes()).unwrap().summary();
         assert_eq!(
             (summary.base_offset, summary.leader_epoch),
             (Offset(self.base_offset), LeaderEpoch(self.leader_epoch))

@@ -1,32 +1,33 @@
-//! Finding batches by their time. The record in them is for those who can read records.
+//! Finding records by their time.
 
 use std::io;
 
-use bytes::Bytes;
-use record::BatchSummary;
-use types::{Offset, Timestamp};
+use record::{Batch, BatchSummary};
+use types::{LeaderEpoch, Offset, Timestamp};
 
 use crate::index::TimeEntry;
 use crate::reader::{LogReader, ReadError};
 use crate::scan::{self, Headers};
 use crate::segment::Segment;
 
-/// A batch that was found by its time.
-#[derive(Clone, Debug)]
-pub struct FoundBatch {
-    /// The facts of its header.
-    pub summary: BatchSummary,
-    /// The whole batch.
-    pub bytes: Bytes,
+/// A record that was found by its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampedOffset {
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The epoch in which it was appended.
+    pub leader_epoch: LeaderEpoch,
 }
 
 impl LogReader {
-    /// The first batch before `upto`, and not wholly before the log's start, whose largest timestamp is at least `target`.
-    pub fn batch_for_timestamp(
+    /// The first record from the log's start on, and before `upto`, whose timestamp is at least `target`.
+    pub fn offset_for_timestamp(
         &self,
         target: Timestamp,
         upto: Offset,
-    ) -> Result<Option<FoundBatch>, ReadError> {
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
         for segment in self.segments().iter() {
             if segment.base() >= upto {
                 break;
@@ -41,8 +42,8 @@ impl LogReader {
         Ok(None)
     }
 
-    /// The largest timestamp of all batches that begin before `upto`; none if there is no batch with a time.
-    pub fn max_timestamp(&self, upto: Offset) -> Result<Option<Timestamp>, ReadError> {
+    /// The first of the records before `upto` that have the largest timestamp.
+    pub fn max_timestamp_offset(&self, upto: Offset) -> Result<Option<TimestampedOffset>, ReadError> {
         let mut largest = Timestamp::NONE;
         for segment in self.segments().iter().filter(|segment| segment.size() > 0 && segment.base() < upto) {
             let of_segment = match segment.next() <= upto {
@@ -51,7 +52,10 @@ impl LogReader {
             };
             largest = largest.max(of_segment.timestamp);
         }
-        Ok(Some(largest).filter(|&largest| largest >= Timestamp(0)))
+        if largest < Timestamp(0) {
+            return Ok(None);
+        }
+        self.offset_for_timestamp(largest, upto)
     }
 
     fn search_segment(
@@ -59,7 +63,7 @@ impl LogReader {
         segment: &Segment,
         target: Timestamp,
         upto: Offset,
-    ) -> Result<Option<FoundBatch>, ReadError> {
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
         let file = segment.log()?;
         let log_start = self.log_start();
         let mut headers = Headers::new(&*file, segment.start_for_timestamp(target)?, segment.size());
@@ -67,13 +71,33 @@ impl LogReader {
             if summary.base_offset >= upto {
                 break;
             }
-            if summary.max_timestamp >= target && summary.last_offset() >= log_start {
-                let bytes = scan::read_batch(&*file, position, &summary)?;
-                return Ok(Some(FoundBatch { summary, bytes }));
+            if summary.max_timestamp < target || summary.last_offset() < log_start {
+                continue;
+            }
+            let bytes = scan::read_batch(&*file, position, &summary)?;
+            let Some(batch) = Batch::parse(&bytes).map_err(io::Error::other)? else { continue };
+            if let Some(found) = first_record(&batch, &summary, target, log_start)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
     }
+}
+
+fn first_record(
+    batch: &Batch,
+    summary: &BatchSummary,
+    target: Timestamp,
+    log_start: Offset,
+) -> io::Result<Option<TimestampedOffset>> {
+    for record in batch.records().map_err(io::Error::other)? {
+        let record = record.map_err(io::Error::other)?;
+        if record.timestamp >= target && record.offset >= log_start {
+            let (timestamp, offset) = (record.timestamp, record.offset);
+            return Ok(Some(TimestampedOffset { timestamp, offset, leader_epoch: summary.leader_epoch }));
+        }
+    }
+    Ok(None)
 }
 
 /// The largest timestamp of the batches of an active segment that begin before `upto`.
@@ -93,3 +117,6 @@ fn max_timestamp_before(segment: &Segment, upto: Offset) -> io::Result<TimeEntry
     }
     Ok(largest)
 }
+
+#[cfg(test)]
+mod tests;
