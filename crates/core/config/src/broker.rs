@@ -20,6 +20,7 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: i32,
     pub group_max_size: i32,
     pub group_min_session_timeout_ms: i32,
+    pub log_dir_low_water_bytes: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
     pub log_flush_scheduler_interval_ms: i64,
     pub log_retention_check_interval_ms: i64,
@@ -53,6 +54,7 @@ impl BrokerConfig {
             group_max_session_timeout_ms: number(layers, "group.max.session.timeout.ms"),
             group_max_size: number(layers, "group.max.size"),
             group_min_session_timeout_ms: number(layers, "group.min.session.timeout.ms"),
+            log_dir_low_water_bytes: number(layers, "log.dir.low.water.bytes"),
             log_flush_offset_checkpoint_interval_ms: number(
                 layers,
                 "log.flush.offset.checkpoint.interval.ms",

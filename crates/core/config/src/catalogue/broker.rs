@@ -42,6 +42,7 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), "Memory for the keys of one compaction, over all cleaners.").read_only().default_only(),
     ConfigDef::new("log.cleaner.threads", Int, Some("1"), "Threads that compact logs.").valid(AtLeast(0)).read_only().default_only(),
     ConfigDef::new("log.dir", String, Some("/tmp/kafka-logs"), "The directory for logs when log.dirs is not set.").high().read_only().own_field("dataDirs"),
+    ConfigDef::new("log.dir.low.water.bytes", Long, Some("-1"), "How much of a data directory's disk must be free for records to be taken; -1 is the larger of 1 % and 256 MiB.").valid(AtLeast(-1)).read_only(),
     ConfigDef::new("log.dirs", List, None, "The directories for logs.").high().read_only().own_field("dataDirs"),
     ConfigDef::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), "How often recovery points are written.").valid(AtLeast(0)).high().read_only(),
     ConfigDef::new("log.retention.check.interval.ms", Long, Some("300000"), "How often logs are checked for segments to delete.").valid(AtLeast(1)).read_only(),
