@@ -9,6 +9,7 @@ mod config;
 mod crash_tests;
 mod data_dir;
 mod disk;
+pub mod dump;
 mod epochs;
 pub mod fake;
 mod index;
