@@ -5,4 +5,5 @@ mod metrics;
 mod net;
 mod node;
 mod partitions;
+mod quorum;
 mod seams;

@@ -1,0 +1,190 @@
+//! What the committed log led to: the image that everybody reads. It lives in memory and is rebuilt after a restart from
+//! the last snapshot and the log behind it.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use metadata::Image;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use serde::{Deserialize, Serialize};
+use storage::DataDir;
+use tokio::sync::watch;
+
+use super::codec;
+use super::entry::StoredVoters;
+use super::raft::{CommittedLeaderId, LogId, Proposal, Quorum, SnapshotMeta, StoredMembership};
+use crate::seams::Blocking;
+
+const SNAPSHOT: &str = "quorum-snapshot";
+
+pub(super) type Snapshot =
+    openraft::storage::Snapshot<CommittedLeaderId, super::raft::VoterId, super::raft::VoterAddress, Bytes>;
+
+/// The image after some entry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Committed {
+    /// The cluster's metadata.
+    pub(crate) image: Arc<Image>,
+    /// How many entries led to it: the index after the last one.
+    pub(crate) end: u64,
+}
+
+/// Applies committed entries.
+#[derive(Clone, Debug)]
+pub(super) struct StateMachine {
+    data_dir: Arc<DataDir>,
+    blocking: Blocking,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    image: Image,
+    committed: watch::Sender<Committed>,
+}
+
+/// What stands before the records in a snapshot file, as one line of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    term: u64,
+    index: u64,
+    membership_at: Option<(u64, u64)>,
+    voters: StoredVoters,
+}
+
+impl StateMachine {
+    /// Nothing applied yet: openraft brings the snapshot and the log.
+    pub(super) fn new(data_dir: Arc<DataDir>, blocking: Blocking) -> StateMachine {
+        StateMachine {
+            data_dir,
+            blocking,
+            applied: None,
+            membership: StoredMembership::default(),
+            image: Image::default(),
+            committed: watch::Sender::new(Committed::default()),
+        }
+    }
+
+    /// The committed image as it changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Committed> {
+        self.committed.subscribe()
+    }
+
+    fn publish(&self) {
+        let end = self.applied.map_or(0, |applied| applied.index + 1);
+        self.committed.send_replace(Committed { image: Arc::new(self.image.clone()), end });
+    }
+
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
+    }
+}
+
+impl RaftStateMachine<Quorum> for StateMachine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = StateMachine;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = Result<EntryResponder<Quorum>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut responders = Vec::new();
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            self.applied = Some(entry.log_id);
+            match entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(Proposal(records)) => {
+                    records.iter().for_each(|record| self.image.apply(record));
+                }
+                EntryPayload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                }
+            }
+            responders.extend(responder);
+        }
+        // Whoever is told that a change is committed finds it in the image.
+        self.publish();
+        responders.into_iter().for_each(|responder| responder.send(()));
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> StateMachine {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
+        let mut image = Image::default();
+        let records = codec::decode_all(snapshot.clone()).map_err(io::Error::other)?;
+        records.iter().for_each(|record| image.apply(record));
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.image = image;
+        self.write(meta.clone(), snapshot).await?;
+        self.publish();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        let data_dir = Arc::clone(&self.data_dir);
+        let Some(content) = self.blocking.run(move || data_dir.read_state(SNAPSHOT)).await? else {
+            return Ok(None);
+        };
+        let line = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
+        let head: Head = serde_json::from_slice(&content[..line])?;
+        let snapshot = content.slice((line + 1).min(content.len())..);
+        Ok(Some(Snapshot { meta: head.into_meta()?, snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<Quorum> for StateMachine {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let snapshot = codec::encode_all(&self.image.to_records()).map_err(io::Error::other)?;
+        self.write(self.meta(), snapshot.clone()).await?;
+        Ok(Snapshot { meta: self.meta(), snapshot })
+    }
+}
+
+impl StateMachine {
+    /// Replaces the snapshot on disk.
+    async fn write(&self, meta: SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
+        let Some(head) = Head::from_meta(&meta) else { return Ok(()) };
+        let data_dir = Arc::clone(&self.data_dir);
+        self.blocking
+            .run(move || {
+                let mut content = serde_json::to_vec(&head)?;
+                content.push(b'\n');
+                content.extend_from_slice(&snapshot);
+                data_dir.write_state(SNAPSHOT, &content)
+            })
+            .await
+    }
+}
+
+impl Head {
+    fn from_meta(meta: &SnapshotMeta) -> Option<Head> {
+        let place = |log_id: &LogId| (log_id.leader_id.term, log_id.index);
+        let (term, index) = place(meta.last_log_id.as_ref()?);
+        Some(Head {
+            term,
+            index,
+            membership_at: meta.last_membership.log_id().as_ref().map(place),
+            voters: StoredVoters::from_membership(meta.last_membership.membership()),
+        })
+    }
+
+    fn into_meta(self) -> io::Result<SnapshotMeta> {
+        let log_id = |(term, index)| LogId { leader_id: CommittedLeaderId::new(term), index };
+        let membership = self.voters.into_membership()?;
+        Ok(SnapshotMeta {
+            last_log_id: Some(log_id((self.term, self.index))),
+            last_membership: StoredMembership::new(self.membership_at.map(log_id), membership),
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The quorum on a real disk: founded once, and as it was after every kind of end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use metadata::{Command, ControllerDefaults, Image, NewTopic, Response};
+use storage::{DataDir, RealDisk};
+use tokio::sync::watch;
+use types::{TopicId, Uuid};
+
+use super::{BootstrapError, Committed, MetadataQuorum};
+use crate::seams::{Blocking, Wall};
+
+const CLUSTER: &str = "test-cluster";
+
+struct Quorum {
+    quorum: MetadataQuorum,
+    blocking: Blocking,
+    node: tokio::task::JoinHandle<()>,
+}
+
+/// Starts a quorum whose node acts on every image at once.
+async fn start(path: &Path) -> Quorum {
+    let data_dir = Arc::new(DataDir::open(Arc::new(RealDisk), path, 0, None).unwrap());
+    let (publisher, published) = watch::channel(Committed::default());
+    let blocking = Blocking::pool(2);
+    let defaults =
+        ControllerDefaults { num_partitions: 1, replication_factor: 1, fixed: config::Overrides::new() };
+    let address = ("localhost".to_owned(), 19_090);
+    let quorum =
+        MetadataQuorum::start(data_dir, 0, address, defaults, published, blocking.clone(), Wall::real())
+            .await
+            .unwrap();
+    let mut committed = quorum.handle().committed();
+    let node = tokio::spawn(async move {
+        while committed.changed().await.is_ok() {
+            publisher.send_replace(committed.borrow_and_update().clone());
+        }
+    });
+    Quorum { quorum, blocking, node }
+}
+
+impl Quorum {
+    async fn found(&self) {
+        self.quorum.bootstrap(CLUSTER, &[(0, self.quorum.voter.directory)]).await.unwrap();
+        self.lead().await;
+    }
+
+    async fn lead(&self) {
+        while !self.quorum.status().is_leader {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn create(&self, name: &str, seed: u8) -> bool {
+        let topic = NewTopic {
+            name: name.to_owned(),
+            id: TopicId(Uuid::from_random([seed; 16])),
+            partitions: 1,
+            replication_factor: 1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        };
+        let command = Command::CreateTopics { topics: vec![topic], validate_only: false };
+        let Ok(Response::CreatedTopics(results)) = self.quorum.handle().submit(command).await else {
+            panic!("not carried out")
+        };
+        results[0].is_ok()
+    }
+
+    async fn register(&self) {
+        let registration = metadata::BrokerRegistration {
+            broker: types::BrokerId(0),
+            incarnation: Uuid::from_random([3; 16]),
+            endpoints: Vec::new(),
+            rack: None,
+        };
+        let answer = self.quorum.handle().submit(Command::RegisterBroker(registration)).await;
+        let Ok(Response::Registered(epoch)) = answer else { panic!("{answer:?}") };
+        let unfence = Command::UnfenceBroker { broker: types::BrokerId(0), epoch };
+        self.quorum.handle().submit(unfence).await.unwrap();
+    }
+
+    fn image(&self) -> Arc<Image> {
+        self.quorum.handle().image()
+    }
+
+    /// Ends it without closing anything, as far as one process can.
+    async fn abandon(self) {
+        self.quorum.raft.shutdown().await.unwrap();
+        self.node.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_restart_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let quorum = start(folder.path()).await;
+    quorum.found().await;
+    quorum.register().await;
+    assert!(quorum.create("a", 1).await);
+    assert!(!quorum.create("a", 2).await, "it is there already");
+    let before = quorum.image();
+    quorum.quorum.stop(&quorum.blocking).await;
+    quorum.node.abort();
+    drop(quorum);
+
+    let quorum = start(folder.path()).await;
+    quorum.lead().await;
+    assert!(quorum.create("b", 3).await);
+    assert!(before.topic_named("a").is_some());
+    assert_eq!(quorum.image().topic_named("a"), before.topic_named("a"));
+    let before = quorum.image();
+    quorum.abandon().await;
+
+    let quorum = start(folder.path()).await;
+    quorum.lead().await;
+    assert!(quorum.create("c", 4).await);
+    assert_eq!(quorum.image().topics().len(), 3);
+    assert_eq!(quorum.image().topic_named("b"), before.topic_named("b"));
+}
+
+#[tokio::test]
+async fn a_snapshot_takes_the_place_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let quorum = start(folder.path()).await;
+    quorum.found().await;
+    quorum.register().await;
+    assert!(quorum.create("a", 1).await);
+    quorum.quorum.raft.trigger().snapshot().await.unwrap();
+    let applied = quorum.quorum.status().applied;
+    quorum.quorum.raft.wait(None).metrics(|m| m.snapshot.is_some(), "a snapshot").await.unwrap();
+    quorum.quorum.raft.trigger().purge_log(applied - 1).await.unwrap();
+    quorum.quorum.raft.wait(None).metrics(|m| m.purged.is_some(), "a shorter log").await.unwrap();
+    assert!(quorum.create("b", 2).await);
+    let before = quorum.image();
+    quorum.abandon().await;
+
+    let quorum = start(folder.path()).await;
+    quorum.lead().await;
+    assert!(quorum.create("c", 3).await);
+    assert_eq!(quorum.image().topic_named("a"), before.topic_named("a"));
+    assert_eq!(quorum.image().brokers().len(), 1);
+}
+
+#[tokio::test]
+async fn only_the_first_founding_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let quorum = start(folder.path()).await;
+    let directory = quorum.quorum.voter.directory;
+    let other = quorum.quorum.bootstrap(CLUSTER, &[(0, Uuid::from_random([8; 16]))]).await;
+    assert!(matches!(other, Err(BootstrapError::OtherVoters { .. })));
+    quorum.found().await;
+    quorum.found().await;
+    let other = quorum.quorum.bootstrap("another", &[(0, directory)]).await;
+    assert!(matches!(other, Err(BootstrapError::OtherCluster { .. })));
+}
+
+#[tokio::test]
+async fn nothing_is_decided_before_the_founding() {
+    let folder = tempfile::tempdir().unwrap();
+    let quorum = start(folder.path()).await;
+    let command = Command::DeleteTopics { topics: Vec::new() };
+    assert_eq!(quorum.quorum.handle().submit(command).await, Err(super::SubmitError::NoController));
+}
