@@ -1,1 +1,35 @@
-//! KafkaCluster and KafkaTopic: their types, rules and mapping to node configuration.
+//! The custom resources KafkaCluster and KafkaTopic: their types, their rules, reading them from a file, and the pure
+//! mapping from a KafkaCluster to the `broker.yaml` of one node, which `taffrail dev` and the operator share. Knows no API
+//! server and no process.
+
+mod cluster;
+mod load;
+mod locate;
+mod node_config;
+mod topic;
+mod values;
+
+pub use cluster::{
+    Brokers, BrokersStatus, Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, ListenerStatus,
+    Persistent, ResourceRequirements, Storage, WhenDeleted,
+};
+pub use load::{LoadError, Manifests, load};
+pub use node_config::{NodePlace, node_config};
+pub use topic::{ClusterRef, DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
+pub use values::ConfigValues;
+
+/// What is wrong with a resource: the field and a sentence that says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", path.join("."))]
+pub struct SpecError {
+    /// The field, from the top: `spec`, `brokers`, `replicas`.
+    pub path: Vec<String>,
+    /// What is wrong with it, and what to write instead.
+    pub problem: String,
+}
+
+impl SpecError {
+    pub(crate) fn new(path: &[&str], problem: impl Into<String>) -> SpecError {
+        SpecError { path: path.iter().map(|&part| part.to_owned()).collect(), problem: problem.into() }
+    }
+}

@@ -1,0 +1,194 @@
+//! KafkaCluster, with the fields that are honoured today and no others.
+
+use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ConfigValues, SpecError};
+
+/// What a Pod requests and is limited to, as Kubernetes has it.
+pub type ResourceRequirements = v1::ResourceRequirements;
+
+/// A Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, CustomResource)]
+#[kube(
+    group = "taffrail.dev",
+    version = "v1alpha1",
+    kind = "KafkaCluster",
+    plural = "kafkaclusters",
+    shortname = "tkc",
+    category = "all",
+    category = "taffrail",
+    namespaced,
+    status = "KafkaClusterStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Brokers","type":"string","jsonPath":".status.brokers.summary"}"#,
+    printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.version"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Cluster Id","type":"string","jsonPath":".status.clusterId","priority":1}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaClusterSpec {
+    /// The image of the nodes. Without it: the operator's own when the cluster was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The brokers.
+    pub brokers: Brokers,
+    /// Broker configurations by Kafka's names.
+    #[serde(default, skip_serializing_if = "ConfigValues::is_empty")]
+    pub config: ConfigValues,
+}
+
+/// The brokers of a cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Brokers {
+    /// How many. Clusters have one broker today.
+    #[schemars(range(min = 1, max = 1))]
+    pub replicas: i32,
+    /// Where they keep their data.
+    pub storage: Storage,
+    /// What each of them requests and is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// Where a node keeps its data: exactly one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// On a volume of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent: Option<Persistent>,
+    /// In its Pod: gone when the Pod is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<Ephemeral>,
+}
+
+/// A volume for each node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Persistent {
+    /// Its size, as Kubernetes writes quantities.
+    #[schemars(length(min = 1, max = 32))]
+    pub size: String,
+    /// Its class; without it the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    /// What becomes of it when the cluster is deleted.
+    #[serde(default)]
+    pub when_deleted: WhenDeleted,
+}
+
+/// What becomes of volumes when their cluster is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenDeleted {
+    /// They stay.
+    #[default]
+    Retain,
+    /// They go.
+    Delete,
+}
+
+/// Space in the Pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ephemeral {
+    /// At most so much of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_limit: Option<String>,
+}
+
+/// What the operator knows of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaClusterStatus {
+    /// Ready, Available, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The generation that the conditions speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The cluster's id, from before its foundation on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// The image of the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The version that the brokers run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<BrokersStatus>,
+    /// Where clients connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// What the operator knows of the brokers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokersStatus {
+    /// How many there are to be.
+    pub desired: i32,
+    /// How many are ready.
+    pub ready: i32,
+    /// Both in one: `1/1`.
+    pub summary: String,
+    /// Their ids.
+    #[serde(default)]
+    pub node_ids: Vec<i32>,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// The listener.
+    pub name: String,
+    /// `host:port`, comma-separated.
+    pub bootstrap_servers: String,
+}
+
+impl KafkaClusterSpec {
+    /// Every rule that can be checked without the cluster.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        const STORAGE: [&str; 3] = ["spec", "brokers", "storage"];
+        if self.brokers.replicas != 1 {
+            let problem = "clusters have one broker today: write replicas: 1";
+            return Err(SpecError::new(&["spec", "brokers", "replicas"], problem));
+        }
+        match (&self.brokers.storage.persistent, &self.brokers.storage.ephemeral) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (None, None) => {
+                let problem = "write persistent: {size: 10Gi}, or ephemeral: {} for data that may be lost";
+                return Err(SpecError::new(&STORAGE, problem));
+            }
+            (Some(_), Some(_)) => {
+                return Err(SpecError::new(&STORAGE, "is persistent or ephemeral, not both: leave one out"));
+            }
+        }
+        if self.config.0.len() > 64 {
+            return Err(SpecError::new(&["spec", "config"], "has more than 64 keys"));
+        }
+        config::validate_static_broker(&self.config.0)
+            .map_err(|error| config_error(&["spec", "config"], &self.config, &error))
+    }
+}
+
+/// Points at the key that the error is about, if it names one.
+pub(crate) fn config_error(path: &[&str], values: &ConfigValues, error: &config::ConfigError) -> SpecError {
+    let text = error.to_string();
+    let mut named: Vec<&String> = values.0.keys().filter(|key| text.contains(key.as_str())).collect();
+    // A key may be the beginning of another one.
+    named.sort_by_key(|key| std::cmp::Reverse(key.len()));
+    let path: Vec<&str> = path.iter().copied().chain(named.first().map(|key| key.as_str())).collect();
+    SpecError::new(&path, text)
+}
