@@ -24,7 +24,8 @@ use crate::partitions::{Partition, TopicRef};
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
 /// Kafka's debugging consumer reads without being held at the high watermark; ids from 0 are followers.
 const CONSUMER: i32 = -1;
-const READ_COMMITTED: i8 = 1;
+/// The isolation level of consumers that must not see what a transaction has not committed.
+pub(super) const READ_COMMITTED: i8 = 1;
 
 /// Answers once there is enough to read, something to report, or the time is over.
 pub(crate) async fn handle(

@@ -1,7 +1,10 @@
 //! Requests: one file per API. Here is the one table of what is served, and the way from a frame to its answer.
 
 mod api_versions;
+mod delete_records;
 mod fetch;
+mod list_offsets;
+mod offset_for_leader_epoch;
 mod produce;
 
 use std::future::ready;
@@ -132,6 +135,9 @@ macro_rules! served {
 served! {
     Produce => produce::handle;
     Fetch => fetch::handle;
+    ListOffsets => list_offsets::handle;
+    DeleteRecords => delete_records::handle;
+    OffsetForLeaderEpoch => offset_for_leader_epoch::handle;
     ApiVersions => api_versions::handle;
 }
 

@@ -213,6 +213,21 @@ impl Partition {
         Ok(shell.leader.bounds().log_start)
     }
 
+    /// The epoch of the record at `offset`, as far as it is known.
+    pub(crate) fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.lock().log.as_ref()?.epoch_at(offset)
+    }
+
+    /// The largest epoch up to `asked`, and where it ended.
+    pub(crate) fn epoch_end_offset(
+        &self,
+        asked: LeaderEpoch,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+        let shell = self.lock();
+        let log = shell.log.as_ref().ok_or(ErrorCode::NotLeaderOrFollower)?;
+        Ok(log.epoch_end_offset(asked))
+    }
+
     /// Retention by time and by size, and producers that have not written for `producer_expiration`.
     pub(crate) fn maintain(&self, now: Now, producer_expiration: Duration) {
         let mut shell = self.lock();
