@@ -1,9 +1,14 @@
 //! The node process: core and storage wired to sockets, openraft and disks.
 
+mod admin;
 mod api;
+mod lifecycle;
 mod metrics;
 mod net;
 mod node;
 mod partitions;
+mod publisher;
 mod quorum;
 mod seams;
+
+pub use lifecycle::{RunError, run};

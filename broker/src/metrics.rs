@@ -1,12 +1,18 @@
 //! What is counted, in one registry per node. Counters are moved where things happen; gauges are read when Prometheus
 //! asks.
 
+mod scrape;
+
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 use protocol::ApiKey;
 use types::ErrorCode;
+
+use crate::node::Node;
 
 /// Buckets of request times: from a tenth of a millisecond, which is a produce into the page cache, to a long poll.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -71,11 +77,6 @@ impl Metrics {
             ),
             registry,
         }
-    }
-
-    /// What Prometheus scrapes.
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     /// A request was answered.
@@ -150,4 +151,11 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheu
     let collector = made.expect("names and labels are constants that are legal");
     registry.register(Box::new(collector.clone())).expect("every name is used once");
     collector
+}
+
+/// The text that Prometheus scrapes.
+pub(crate) fn render(node: &Node) -> prometheus::Result<String> {
+    let mut families = node.metrics.registry.gather();
+    families.extend(scrape::gather(node)?);
+    TextEncoder::new().encode_to_string(&families)
 }

@@ -3,13 +3,17 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use config::BrokerConfig;
 use config::node::NodeConfig;
+use config::{BrokerConfig, Overrides};
+use metadata::ProducerIdBlock;
 use replication::FetchSessions;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use types::BrokerEpoch;
 
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
+use crate::quorum::{MetadataHandle, MetadataQuorum};
 use crate::seams::{Blocking, Wall};
 
 /// One node.
@@ -19,16 +23,24 @@ pub(crate) struct Node {
     pub(crate) config: NodeConfig,
     /// The broker's typed configuration.
     pub(crate) broker_config: BrokerConfig,
+    /// The static layer of configurations, as DescribeConfigs shows it.
+    pub(crate) static_config: Overrides,
     /// The clocks.
     pub(crate) wall: Wall,
     /// Threads for work that may wait for the disk.
     pub(crate) blocking: Blocking,
+    /// The metadata quorum.
+    pub(crate) quorum: MetadataQuorum,
     /// The partitions that it leads.
     pub(crate) partitions: Arc<Partitions>,
     /// Sessions of consumers.
     pub(crate) fetch_sessions: Sessions,
+    /// Producer ids that this broker may still give out.
+    pub(crate) producer_ids: tokio::sync::Mutex<Option<ProducerIdBlock>>,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// The epoch of its registration, once it is registered, unfenced and all its logs are open.
+    pub(crate) registration: watch::Sender<Option<BrokerEpoch>>,
     /// Set when the node is to stop: no new request is read, those that are there are answered.
     pub(crate) stopping: CancellationToken,
 }
@@ -53,5 +65,15 @@ impl Node {
     /// The cluster that this node belongs to.
     pub(crate) fn cluster_id(&self) -> Option<String> {
         self.partitions.data_dir().cluster_id()
+    }
+
+    /// The cluster's metadata.
+    pub(crate) fn metadata(&self) -> &MetadataHandle {
+        self.quorum.handle()
+    }
+
+    /// Whether it serves clients.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.registration.borrow().is_some() && !self.stopping.is_cancelled()
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn handle(
         FetchContext::Sessionless | FetchContext::Full { .. } => session_request.partitions,
         FetchContext::Incremental { partitions, .. } => partitions.clone(),
     };
-    let read = Reading::new(node, &request, wanted).finish().await;
+    let read = Reading::new(node, &request, wanted).finish(node).await;
     answer(node, &session, read, request.isolation_level)
 }
 
@@ -103,7 +103,7 @@ impl Reading {
         }
     }
 
-    async fn finish(mut self) -> Vec<Target> {
+    async fn finish(mut self, node: &Node) -> Vec<Target> {
         loop {
             // Subscribed before reading, so that what comes in meanwhile wakes the wait below.
             let mut watches: Vec<_> = self
@@ -112,16 +112,17 @@ impl Reading {
                 .filter_map(|target| target.partition.as_ref().ok())
                 .map(|p| p.watch())
                 .collect();
-            if self.read() || watches.is_empty() && self.targets.is_empty() {
-                return self.targets;
-            }
-            if watches.is_empty() {
+            if self.read() || watches.is_empty() {
                 return self.targets;
             }
             let moved = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
-            if tokio::time::timeout_at(self.deadline, moved).await.is_err() {
-                self.read();
-                return self.targets;
+            tokio::select! {
+                _ = moved => {}
+                () = tokio::time::sleep_until(self.deadline) => {
+                    self.read();
+                    return self.targets;
+                }
+                () = node.stopping.cancelled() => return self.targets,
             }
         }
     }

@@ -131,6 +131,11 @@ impl Partition {
         self.lock().config.clone()
     }
 
+    /// Whether it takes records; a log whose disk failed does not.
+    pub(crate) fn is_online(&self) -> bool {
+        self.lock().log.is_some()
+    }
+
     /// How many idempotent producers are remembered.
     pub(crate) fn producer_count(&self) -> usize {
         self.lock().leader.producer_count()

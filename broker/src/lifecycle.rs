@@ -1,0 +1,291 @@
+//! A node's life: what starts in which order, how it becomes part of the cluster, and how it stops so that the next start
+//! has nothing to repair.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::node::{NodeConfig, NodeConfigError, Role};
+use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
+use replication::{FetchSessions, SessionConfig};
+use storage::{DataDir, OpenDirError, RealDisk};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::{BrokerEpoch, BrokerId, Uuid};
+
+use crate::metrics::Metrics;
+use crate::net::{Server, ServerLimits};
+use crate::node::{Node, Sessions};
+use crate::partitions::{Partitions, run_maintenance};
+use crate::quorum::{Committed, MetadataQuorum};
+use crate::seams::{Blocking, TcpTransport, Transport, Wall};
+use crate::{admin, publisher};
+
+/// Threads for work that waits for the disk.
+const BLOCKING_THREADS: usize = 8;
+/// How long requests that are under way may take to finish when the node stops.
+const DRAIN: Duration = Duration::from_secs(3);
+/// Between two attempts to register while the quorum has no leader yet.
+const REGISTER_RETRY: Duration = Duration::from_millis(20);
+/// A session that was not used for so long makes room (Kafka: `MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
+const SESSION_EVICTION: Duration = Duration::from_secs(120);
+
+/// Why a node did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// `broker.yaml` has a mistake.
+    #[error(transparent)]
+    Config(#[from] NodeConfigError),
+    /// The node is asked to be something that this release has not.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The data directory is not to be used.
+    #[error(transparent)]
+    DataDir(#[from] OpenDirError),
+    /// An address is taken or not ours.
+    #[error("{field}: cannot listen on {bind}: {source}")]
+    Listen {
+        /// The field of `broker.yaml`.
+        field: String,
+        /// Its value.
+        bind: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The metadata log cannot be used.
+    #[error("the metadata quorum cannot start: {0}")]
+    Quorum(io::Error),
+    /// The disk failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Runs a node until `shutdown` resolves, and stops it cleanly.
+pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    config.validate()?;
+    check_roles(&config)?;
+    let data_dir = open_data_dir(&config)?;
+    let admin_listener = tokio::net::TcpListener::bind(&config.admin.bind)
+        .await
+        .map_err(|source| listen_error("admin.bind", &config.admin.bind, source))?;
+    let (published_sender, published) = watch::channel(Committed::default());
+    let node = build(config, Arc::new(data_dir), published).await?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(admin::serve(Arc::clone(&node), admin_listener));
+    tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
+    tasks.spawn(run_maintenance(Arc::clone(&node)));
+    let life = live(&node, &tasks);
+    tokio::pin!(shutdown);
+    let result = tokio::select! {
+        result = life => result,
+        () = &mut shutdown => Ok(()),
+    };
+    stop(&node, tasks).await;
+    result
+}
+
+fn check_roles(config: &NodeConfig) -> Result<(), RunError> {
+    if !config.has_role(Role::Broker) || !config.has_role(Role::Controller) {
+        let message = "roles: this release runs nodes that are both broker and controller";
+        return Err(RunError::Unsupported(message.to_owned()));
+    }
+    if config.data_dirs.len() > 1 {
+        return Err(RunError::Unsupported("dataDirs: this release uses one directory".to_owned()));
+    }
+    if !config.peers.is_empty() {
+        return Err(RunError::Unsupported("peers: this release runs clusters of one node".to_owned()));
+    }
+    Ok(())
+}
+
+fn open_data_dir(config: &NodeConfig) -> Result<DataDir, RunError> {
+    let path = &config.data_dirs[0];
+    let data_dir = DataDir::open(Arc::new(RealDisk), path, config.node_id, config.cluster_id.as_deref())?;
+    let low_water = config.broker_config().log_dir_low_water_bytes;
+    data_dir
+        .set_low_water_bytes(u64::try_from(low_water).ok())
+        .map_err(|source| RunError::Io { what: format!("{}", path.display()), source })?;
+    Ok(data_dir)
+}
+
+async fn build(
+    config: NodeConfig,
+    data_dir: Arc<DataDir>,
+    published: watch::Receiver<Committed>,
+) -> Result<Arc<Node>, RunError> {
+    let (wall, blocking) = (Wall::real(), Blocking::pool(BLOCKING_THREADS));
+    let broker_config = config.broker_config();
+    let static_config = config.static_config();
+    let defaults = ControllerDefaults {
+        num_partitions: broker_config.num_partitions,
+        replication_factor: i16::try_from(broker_config.default_replication_factor).unwrap_or(i16::MAX),
+        fixed: static_config.clone(),
+    };
+    let controller = config.controller.as_ref().and_then(|controller| controller.bind.rsplit_once(':'));
+    let address =
+        controller.map_or((String::new(), 0), |(host, port)| (host.to_owned(), port.parse().unwrap_or(0)));
+    let quorum = MetadataQuorum::start(
+        Arc::clone(&data_dir),
+        config.node_id,
+        address,
+        defaults,
+        published,
+        blocking.clone(),
+        wall,
+    )
+    .await
+    .map_err(RunError::Quorum)?;
+    let sessions = SessionConfig {
+        slots_max: usize::try_from(broker_config.max_incremental_fetch_session_cache_slots).unwrap_or(0),
+        eviction_after: SESSION_EVICTION,
+    };
+    Ok(Arc::new(Node {
+        wall,
+        blocking,
+        partitions: Arc::new(Partitions::new(data_dir)),
+        fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
+        metrics: Metrics::new(),
+        quorum,
+        registration: watch::Sender::new(None),
+        producer_ids: tokio::sync::Mutex::default(),
+        stopping: CancellationToken::new(),
+        broker_config,
+        static_config,
+        config,
+    }))
+}
+
+/// Becomes part of the cluster and serves.
+async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), RunError> {
+    let mut servers = Vec::new();
+    let mut endpoints = Vec::new();
+    for (index, listener) in node.config.listeners.iter().enumerate() {
+        let field = || format!("listeners[{index}].bind");
+        let socket = TcpTransport
+            .listen(&listener.bind)
+            .await
+            .map_err(|source| listen_error(&field(), &listener.bind, source))?;
+        let server = Server::new(socket, &listener.name, limits(node));
+        let bound = server.local_addr().map_err(|source| listen_error(&field(), &listener.bind, source))?;
+        let port = if listener.advertised.port == 0 { bound.port() } else { listener.advertised.port };
+        let (name, host) = (listener.name.clone(), listener.advertised.host.clone());
+        endpoints.push(Endpoint { listener: name, host, port });
+        servers.push((server, bound));
+    }
+    let epoch = register(node, endpoints).await;
+    set_strays_aside(node).await;
+    for (server, bound) in servers {
+        tracing::info!(address = %bound, "listening");
+        tasks.spawn(server.run(Arc::clone(node)));
+    }
+    node.registration.send_replace(Some(epoch));
+    tracing::info!(node = node.config.node_id, epoch = epoch.0, "ready");
+    node.stopping.cancelled().await;
+    Ok(())
+}
+
+fn limits(node: &Node) -> ServerLimits {
+    let config = &node.broker_config;
+    let count = |value: i32| usize::try_from(value).unwrap_or(0);
+    ServerLimits {
+        connections_max: count(config.max_connections),
+        connections_per_ip_max: count(config.max_connections_per_ip),
+        // A negative time is never, as in Kafka.
+        idle_timeout: u64::try_from(config.connections_max_idle_ms).ok().map(Duration::from_millis),
+    }
+}
+
+/// Registers with the controller and waits until this node has taken its own registration in: by then every log is open.
+async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
+    let broker = BrokerId(node.config.node_id);
+    let registration =
+        BrokerRegistration { broker, incarnation: random_uuid(), endpoints, rack: node.config.rack.clone() };
+    let mut says_waiting = true;
+    loop {
+        let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
+        if let Ok(Response::Registered(epoch)) = answer {
+            let unfenced = node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await;
+            if unfenced == Ok(Response::Unfenced) {
+                return epoch;
+            }
+        }
+        if std::mem::take(&mut says_waiting) && node.cluster_id().is_none() {
+            tracing::info!(
+                "waiting to be bootstrapped: POST /v1/bootstrap on the admin listener founds the cluster"
+            );
+        }
+        tokio::time::sleep(REGISTER_RETRY).await;
+    }
+}
+
+/// Logs of topics that the cluster does not know keep their files under another name: somebody may want them back.
+async fn set_strays_aside(node: &Arc<Node>) {
+    let partitions = Arc::clone(&node.partitions);
+    node.blocking
+        .run(move || match partitions.unclaimed() {
+            Err(error) => tracing::error!(%error, "cannot look for stray logs"),
+            Ok(found) => {
+                for log in found.iter().filter(|log| !log.name.starts_with("__cluster_metadata")) {
+                    match partitions.data_dir().mark_stray(log) {
+                        Ok(path) => {
+                            tracing::warn!(log = log.name, path = %path.display(), "set a stray log aside")
+                        }
+                        Err(error) => tracing::error!(log = log.name, %error, "cannot set a stray log aside"),
+                    }
+                }
+            }
+        })
+        .await;
+}
+
+/// Takes no new request, lets those under way finish, writes everything down.
+async fn stop(node: &Arc<Node>, tasks: TaskTracker) {
+    tracing::info!("stopping");
+    node.stopping.cancel();
+    tasks.close();
+    if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+        tracing::warn!("requests that are under way are given up");
+    }
+    let (partitions, now) = (Arc::clone(&node.partitions), node.wall.now());
+    let is_closed = node.blocking.run(move || close(&partitions, now)).await;
+    node.quorum.stop(&node.blocking).await;
+    let epoch = *node.registration.borrow();
+    if let (Ok(()), Some(epoch)) = (&is_closed, epoch) {
+        match node.partitions.data_dir().mark_clean(epoch) {
+            Ok(()) => tracing::info!("stopped cleanly"),
+            Err(error) => tracing::error!(%error, "cannot write the marker of a clean shutdown"),
+        }
+    }
+    if let Err(error) = is_closed {
+        tracing::error!(%error, "the checkpoints could not be written: the next start looks at the logs again");
+    }
+}
+
+fn close(partitions: &Partitions, now: types::Now) -> io::Result<()> {
+    let ends: std::collections::BTreeMap<_, _> = partitions
+        .all()
+        .iter()
+        .map(|partition| (partition.id(), partition.bounds().high_watermark))
+        .collect();
+    partitions.close_all(now);
+    partitions.data_dir().checkpoint(&|reader| ends.get(&reader.id()).copied())
+}
+
+fn listen_error(field: &str, bind: &str, source: io::Error) -> RunError {
+    RunError::Listen { field: field.to_owned(), bind: bind.to_owned(), source }
+}
+
+/// A random identity.
+pub(crate) fn random_uuid() -> Uuid {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .expect("the kernel has randomness once it has booted");
+    Uuid::from_random(bytes)
+}
