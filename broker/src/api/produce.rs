@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::TopicConfig;
+use config::{CompressionType, TopicConfig};
 use protocol::Utf8Bytes;
 use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
 use protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
-use record::{InvalidBatch, ProduceRules, TimestampType};
+use record::{Compression, InvalidBatch, ProduceRules, TimestampType};
 use replication::Acks;
 use tokio::time::Instant;
 use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId};
@@ -114,6 +114,9 @@ impl Call<'_> {
         let bytes = data.records.and_then(|records| records.inline().cloned()).unwrap_or_default();
         let config = partition.config();
         let validated = record::validate_produced(&bytes, &self.rules(&config))?;
+        if i64::from(validated.summary.size_bytes) > i64::from(config.segment_bytes) {
+            return Err(ErrorCode::RecordListTooLarge.into());
+        }
         if validated.summary.is_transactional {
             // No transaction can be open, because none can be begun: its APIs are not served.
             return Err(ErrorCode::InvalidTxnState.into());
@@ -123,9 +126,11 @@ impl Call<'_> {
             TimestampType::CreateTime => Timestamp::NONE,
         };
         let (records, size) = (validated.summary.record_count, validated.summary.size_bytes);
-        self.node.metrics.produced(partition.topic_name(), records, size);
         let append = Append { batch: validated.summary, bytes: validated.bytes, acks, timeout: self.timeout };
         let ticket = partition.append(self.now, append);
+        if !matches!(ticket, AppendTicket::Done(Err(_))) {
+            self.node.metrics.produced(partition.topic_name(), records, size);
+        }
         Ok(Appending { partition, ticket, log_append_time })
     }
 
@@ -141,7 +146,20 @@ impl Call<'_> {
             after_max_ms: config.message_timestamp_after_max_ms,
             is_compacted: config.cleanup_policy.compact,
             allows_zstd: self.version >= FIRST_WITH_ZSTD,
+            compression: codec(config.compression_type),
         }
+    }
+}
+
+/// What a topic wants its batches compressed with; `None` leaves them as they come.
+fn codec(configured: CompressionType) -> Option<Compression> {
+    match configured {
+        CompressionType::Producer => None,
+        CompressionType::Uncompressed => Some(Compression::None),
+        CompressionType::Gzip => Some(Compression::Gzip),
+        CompressionType::Snappy => Some(Compression::Snappy),
+        CompressionType::Lz4 => Some(Compression::Lz4),
+        CompressionType::Zstd => Some(Compression::Zstd),
     }
 }
 

@@ -46,6 +46,12 @@ pub enum RecordError {
         /// What it said.
         reason: String,
     },
+    /// The topic's codec failed.
+    #[error("cannot compress the records: {reason}")]
+    Compression {
+        /// What it said.
+        reason: String,
+    },
     /// A field lies outside its record, or a length cannot be.
     #[error("record {index} of the batch is malformed")]
     Malformed {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use types::{ErrorCode, ProducerId, Sequence, Timestamp};
 
-use crate::batch::{Batch, with_log_append_time};
+use crate::batch::{Batch, recompressed, with_log_append_time};
 use crate::header::{BatchHeader, HeaderError};
 use crate::{BatchSummary, Compression, RecordError, TimestampType};
 
@@ -25,6 +25,8 @@ pub struct ProduceRules {
     pub is_compacted: bool,
     /// Whether the request's version knows zstd.
     pub allows_zstd: bool,
+    /// `compression.type`; none if batches stay as their producer made them.
+    pub compression: Option<Compression>,
 }
 
 /// A batch that may be written.
@@ -32,7 +34,7 @@ pub struct ProduceRules {
 pub struct ValidatedBatch {
     /// What it is; its base offset and leader epoch are the producer's and mean nothing.
     pub summary: BatchSummary,
-    /// Its bytes: those that came, or a copy where the broker's time had to be put in.
+    /// Its bytes: those that came, or a copy where the broker's time or another codec had to be put in.
     pub bytes: Bytes,
 }
 
@@ -135,10 +137,7 @@ pub fn validate_produced(bytes: &Bytes, rules: &ProduceRules) -> Result<Validate
         return Err(InvalidBatch::Empty);
     }
     let header = BatchHeader::parse(bytes)?;
-    if header.size_bytes > rules.size_bytes_max {
-        let (size_bytes, size_bytes_max) = (header.size_bytes, rules.size_bytes_max);
-        return Err(InvalidBatch::TooLarge { size_bytes, size_bytes_max });
-    }
+    check_size(header.size_bytes, rules)?;
     let batch = Batch::parse(bytes)?.ok_or(InvalidBatch::CutOff)?;
     if batch.bytes().len() < bytes.len() {
         return Err(InvalidBatch::MoreThanOne);
@@ -150,16 +149,33 @@ pub fn validate_produced(bytes: &Bytes, rules: &ProduceRules) -> Result<Validate
     if rules.is_compacted {
         check_keys(&batch)?;
     }
+    if rules.timestamp_type == TimestampType::CreateTime {
+        check_timestamps(&header, rules)?;
+    }
+    let bytes = as_the_topic_has_it(&batch, rules)?;
+    let summary = BatchHeader::parse(&bytes)?.summary();
+    // Another codec may have made it larger.
+    check_size(summary.size_bytes, rules)?;
+    Ok(ValidatedBatch { summary, bytes })
+}
+
+fn check_size(size_bytes: u32, rules: &ProduceRules) -> Result<(), InvalidBatch> {
+    let size_bytes_max = rules.size_bytes_max;
+    match size_bytes > size_bytes_max {
+        true => Err(InvalidBatch::TooLarge { size_bytes, size_bytes_max }),
+        false => Ok(()),
+    }
+}
+
+/// The batch as it came, if the topic leaves codec and time to producers.
+fn as_the_topic_has_it(batch: &Batch, rules: &ProduceRules) -> Result<Bytes, InvalidBatch> {
+    let bytes = match rules.compression {
+        Some(codec) if codec != batch.header().compression => recompressed(batch, codec)?,
+        _ => batch.bytes().clone(),
+    };
     match rules.timestamp_type {
-        TimestampType::CreateTime => {
-            check_timestamps(&header, rules)?;
-            Ok(ValidatedBatch { summary: header.summary(), bytes: bytes.clone() })
-        }
-        TimestampType::LogAppendTime => {
-            let bytes = with_log_append_time(bytes, rules.now);
-            let summary = BatchHeader::parse(&bytes)?.summary();
-            Ok(ValidatedBatch { summary, bytes })
-        }
+        TimestampType::CreateTime => Ok(bytes),
+        TimestampType::LogAppendTime => Ok(with_log_append_time(&bytes, rules.now)),
     }
 }
 

@@ -19,6 +19,7 @@ fn rules() -> ProduceRules {
         after_max_ms: 3_600_000,
         is_compacted: false,
         allows_zstd: true,
+        compression: None,
     }
 }
 
@@ -114,4 +115,32 @@ fn log_append_time_replaces_every_record_s_time() {
     let batch = Batch::parse(&validated.bytes).unwrap().unwrap();
     assert!(batch.is_intact());
     assert!(batch.records().unwrap().all(|record| record.unwrap().timestamp == NOW));
+}
+
+#[test]
+fn the_topic_s_codec_replaces_the_producer_s() {
+    for theirs in Compression::ALL {
+        for ours in Compression::ALL {
+            let rules = ProduceRules { compression: Some(ours), ..rules() };
+            let bytes = builder(theirs).build().unwrap();
+            let validated = validate_produced(&bytes, &rules).unwrap();
+            assert_eq!(validated.bytes == bytes, theirs == ours, "a batch that fits is left alone");
+            assert_eq!(validated.summary.compression, ours);
+            let stored = Batch::parse(&validated.bytes).unwrap().unwrap();
+            assert!(stored.is_intact(), "{theirs:?} to {ours:?}");
+            let sent = Batch::parse(&bytes).unwrap().unwrap();
+            let records = |batch: &Batch| batch.records().unwrap().map(Result::unwrap).collect::<Vec<_>>();
+            assert_eq!(records(&stored), records(&sent), "{theirs:?} to {ours:?}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_another_codec_makes_too_large_is_refused() {
+    let mut builder = BatchBuilder::new(Compression::Gzip);
+    builder.push(NOW, None, Some(&[7; 5000]), &[]);
+    let bytes = builder.build().unwrap();
+    assert!(validate_produced(&bytes, &rules()).is_ok());
+    let uncompressed = ProduceRules { compression: Some(Compression::None), ..rules() };
+    assert_eq!(validate_produced(&bytes, &uncompressed).unwrap_err().code(), ErrorCode::MessageTooLarge);
 }
