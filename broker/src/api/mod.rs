@@ -3,6 +3,7 @@
 mod api_versions;
 mod delete_records;
 mod fetch;
+mod init_producer_id;
 mod list_offsets;
 mod offset_for_leader_epoch;
 mod produce;
@@ -136,6 +137,7 @@ served! {
     Produce => produce::handle;
     Fetch => fetch::handle;
     ListOffsets => list_offsets::handle;
+    InitProducerId => init_producer_id::handle;
     DeleteRecords => delete_records::handle;
     OffsetForLeaderEpoch => offset_for_leader_epoch::handle;
     ApiVersions => api_versions::handle;
