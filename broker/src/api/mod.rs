@@ -1,12 +1,23 @@
 //! Requests: one file per API. Here is the one table of what is served, and the way from a frame to its answer.
 
+mod alter_configs;
 mod api_versions;
+mod config_resource;
+mod create_partitions;
+mod create_topics;
 mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
 mod fetch;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod list_offsets;
+mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
+mod topics;
 
 use std::future::ready;
 use std::net::SocketAddr;
@@ -137,10 +148,19 @@ served! {
     Produce => produce::handle;
     Fetch => fetch::handle;
     ListOffsets => list_offsets::handle;
-    InitProducerId => init_producer_id::handle;
-    DeleteRecords => delete_records::handle;
-    OffsetForLeaderEpoch => offset_for_leader_epoch::handle;
+    Metadata => metadata::handle;
     ApiVersions => api_versions::handle;
+    CreateTopics => create_topics::handle;
+    DeleteTopics => delete_topics::handle;
+    DeleteRecords => delete_records::handle;
+    InitProducerId => init_producer_id::handle;
+    OffsetForLeaderEpoch => offset_for_leader_epoch::handle;
+    DescribeConfigs => describe_configs::handle;
+    AlterConfigs => alter_configs::handle;
+    CreatePartitions => create_partitions::handle;
+    IncrementalAlterConfigs => incremental_alter_configs::handle;
+    DescribeCluster => describe_cluster::handle;
+    DescribeTopicPartitions => describe_topic_partitions::handle;
 }
 
 /// Starts on a request; the future's first step is the handler's. Fails where the connection cannot go on.

@@ -1,0 +1,54 @@
+//! What the topic APIs share: a topic as responses describe it.
+
+use metadata::{Image, PartitionImage, TopicImage};
+use protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use types::ErrorCode;
+
+use super::RequestContext;
+use crate::partitions::is_internal;
+
+/// "Not asked for", where a response may hold the operations that the asker is allowed.
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;
+
+/// The brokers that can be reached by the listener that the asker came in by.
+pub(super) fn brokers(image: &Image, context: &RequestContext) -> Vec<MetadataResponseBroker> {
+    let live = image.brokers().filter(|broker| !broker.is_fenced);
+    live.filter_map(|broker| {
+        let endpoint =
+            broker.endpoints.iter().find(|endpoint| *endpoint.listener == *context.peer.listener)?;
+        Some(MetadataResponseBroker {
+            node_id: broker.id.0,
+            host: endpoint.host.as_str().into(),
+            port: endpoint.port.into(),
+            rack: broker.rack.as_deref().map(Into::into),
+            ..Default::default()
+        })
+    })
+    .collect()
+}
+
+/// A topic that is there.
+pub(super) fn described(topic: &TopicImage) -> MetadataResponseTopic {
+    let partition = |(index, partition): (i32, &PartitionImage)| MetadataResponsePartition {
+        error_code: match partition.leader {
+            Some(_) => ErrorCode::None.code(),
+            None => ErrorCode::LeaderNotAvailable.code(),
+        },
+        partition_index: index,
+        leader_id: partition.leader.map_or(-1, |leader| leader.0),
+        leader_epoch: partition.leader_epoch.0,
+        replica_nodes: partition.replicas.iter().map(|id| id.0).collect(),
+        isr_nodes: partition.isr.iter().map(|id| id.0).collect(),
+        ..Default::default()
+    };
+    MetadataResponseTopic {
+        name: Some((&*topic.name).into()),
+        topic_id: topic.id.0,
+        is_internal: is_internal(&topic.name),
+        partitions: (0..).zip(&topic.partitions).map(partition).collect(),
+        topic_authorized_operations: NO_OPERATIONS,
+        ..Default::default()
+    }
+}
