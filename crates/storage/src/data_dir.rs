@@ -210,7 +210,7 @@ impl DataDir {
                     disk,
                     &dir.join(names::PARTITION_METADATA),
                     text.as_bytes(),
-                    Durability::Synced,
+                    Durability::Whole,
                 )?;
             }
         }

@@ -118,6 +118,8 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u
 pub(crate) enum Durability {
     /// The content survives a crash of the machine.
     Synced,
+    /// If the name survives a crash of the machine, so does the content.
+    Whole,
     /// The content survives a crash of the process.
     Written,
 }
@@ -134,7 +136,7 @@ pub(crate) fn write_atomically(
     let temporary = Path::new(&temporary);
     let file = disk.open(temporary, OpenMode::Truncate)?;
     file.write_at([content, &[]], 0)?;
-    if durability == Durability::Synced {
+    if durability != Durability::Written {
         file.sync_data()?;
     }
     disk.rename(temporary, path)?;

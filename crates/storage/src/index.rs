@@ -183,13 +183,12 @@ impl<E: Entry> Index<E> {
         Ok(self.file()?.len()? == u64::from(count) * E::BYTES as u64)
     }
 
-    /// Gives back the memory that only an active segment needs.
-    pub(crate) fn seal(&self) {
-        *self.tail.lock().unwrap_or_else(PoisonError::into_inner) = VecDeque::new();
-    }
-
+    /// Does not keep open what was not open: a node closes all its logs at once.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file()?.sync_data()
+        match self.file.get() {
+            Some(file) => file.sync_data(),
+            None => self.disk.open(&self.path, OpenMode::Write)?.sync_data(),
+        }
     }
 
     pub(crate) fn entry(&self, at: u32) -> io::Result<E> {

@@ -168,7 +168,11 @@ impl Log {
         }
         let mut segments = self.reader.segments().to_vec();
         // An empty segment that cannot hold the next offset is replaced.
-        let replaced = if self.active.size() == 0 { segments.pop() } else { None };
+        let rolled = segments.pop().expect("there was an active segment");
+        let replaced = (rolled.size() == 0).then(|| Arc::clone(&rolled));
+        if replaced.is_none() {
+            segments.push(Arc::new(rolled.at_rest()));
+        }
         segments.push(Arc::clone(&segment));
         self.tail = Tail::new(now, &self.config, self.reader.jitter_seed(base));
         self.active = segment;
@@ -187,8 +191,6 @@ impl Log {
             self.active.times.append(largest)?;
             self.tail.last_time = Some(largest);
         }
-        self.active.offsets.seal();
-        self.active.times.seal();
         Ok(())
     }
 
@@ -338,7 +340,9 @@ impl Log {
     /// Makes all durable, with the producers' state, so that the next start has nothing to recover.
     pub fn close(mut self, producers: &[ProducerSnapshotEntry]) -> io::Result<()> {
         self.seal()?;
-        self.begin_checkpoint(CheckpointKind::Sync, producers).run()
+        self.begin_checkpoint(CheckpointKind::Sync, producers).run()?;
+        self.reader.close_files();
+        Ok(())
     }
 }
 

@@ -248,6 +248,11 @@ impl LogReader {
         *self.segments.lock().unwrap_or_else(PoisonError::into_inner) = segments.into();
     }
 
+    /// Closes all files; they are opened again when they are needed. Not beside a writer.
+    pub(crate) fn close_files(&self) {
+        self.set_segments(self.segments().iter().map(|segment| Arc::new(segment.at_rest())).collect());
+    }
+
     pub(crate) fn set_log_start(&self, offset: Offset) {
         self.log_start.store(offset.0, Ordering::Release);
     }

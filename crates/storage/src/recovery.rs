@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use record::{BatchSummary, ProducerSnapshotEntry};
-use types::{Offset, Timestamp, TopicPartition};
+use types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 use crate::config::LogConfig;
 use crate::data_dir::Shared;
-use crate::disk::{Disk, read_file};
+use crate::disk::{Disk, Durability, read_file};
 use crate::epochs::LeaderEpochs;
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::log::{Log, Tail};
@@ -69,11 +69,13 @@ pub(crate) fn open(
             points.recovery_point
         },
         is_after_power_loss: !points.is_written_point_good,
+        epochs_disagree: false,
         epochs: LeaderEpochs::default(),
         recovered: Recovered::default(),
         bytes_since_index: 0,
     };
     let has_epochs = recovery.load_epochs()?;
+    let epochs_on_disk = recovery.epochs.clone();
     let mut segments = recovery.segments()?;
     let mut log_end = segments.last().map_or(Offset::ZERO, |segment| segment.next());
     if segments.is_empty() || log_end < points.log_start {
@@ -86,7 +88,6 @@ pub(crate) fn open(
     let log_start = points.log_start.max(segments[0].base());
     let epochs_cut = recovery.epochs.truncate_to(log_end) | recovery.epochs.start_at(log_start);
 
-    let active = Arc::clone(segments.last().expect("there is at least one"));
     let reader = Arc::new(LogReader::new(
         Arc::clone(disk),
         Arc::clone(&place.dir),
@@ -97,23 +98,44 @@ pub(crate) fn open(
     reader.set_log_start(log_start);
     reader.set_log_end(log_end);
     reader.set_points(points.recovery_point.min(log_end), recovery.from.min(log_end));
-    let mut tail = Tail::new(now, &config, reader.jitter_seed(active.base()));
-    tail.bytes_since_index = recovery.bytes_since_index;
-    tail.last_time = active.times.last()?;
-    tail.first_timestamp = first_timestamp(&active)?;
-    let Recovery { mut epochs, mut recovered, .. } = recovery;
+    let bytes_since_index = recovery.bytes_since_index;
+    let Recovery { mut epochs, mut recovered, epochs_disagree, .. } = recovery;
+    let has_epochs = has_epochs && !epochs_disagree;
     if !has_epochs || epochs.entries().first().is_none_or(|&(_, first)| first > log_start) {
         epochs = epochs_of_batches(&reader)?;
     }
     recovered.high_watermark = points.high_watermark.clamp(log_start, log_end);
     recover_producers(&reader, &mut recovered)?;
+    let (active, tail) = begin_writing(&reader, &config, bytes_since_index, now)?;
     let (bytes_since_written, bytes_since_sync) = (0, recovered.scanned_bytes);
     let shared = Arc::clone(shared);
     let log = Log { reader, shared, config, active, tail, epochs, bytes_since_written, bytes_since_sync };
-    if !has_epochs || epochs_cut || recovered.scanned_bytes > 0 {
-        log.write_epochs(crate::disk::Durability::Written)?;
+    if log.epochs != epochs_on_disk {
+        // What was cut must not come back once other batches have taken its place.
+        log.write_epochs(if epochs_cut { Durability::Synced } else { Durability::Written })?;
     }
     Ok((log, recovered))
+}
+
+/// Closes the files that recovery opened, and tells the writer what it has to know of the active segment.
+fn begin_writing(
+    reader: &LogReader,
+    config: &LogConfig,
+    bytes_since_index: u32,
+    now: Timestamp,
+) -> io::Result<(Arc<Segment>, Tail)> {
+    let segments = reader.segments();
+    let active = segments.last().expect("there is at least one");
+    let mut tail = Tail::new(now, config, reader.jitter_seed(active.base()));
+    tail.bytes_since_index = bytes_since_index;
+    tail.last_time = active.times.last()?;
+    tail.first_timestamp = first_timestamp(active)?;
+    if config.preallocate {
+        active.log()?.reserve(u64::from(config.segment_bytes))?;
+    }
+    reader.close_files();
+    let active = Arc::clone(reader.segments().last().expect("there is at least one"));
+    Ok((active, tail))
 }
 
 /// Whether a segment does not go on where the one before it ends, because a crash lost or kept the wrong one. A jump that
@@ -160,6 +182,8 @@ struct Recovery<'a> {
     /// All below is whole.
     from: Offset,
     is_after_power_loss: bool,
+    /// The epochs' checkpoint speaks of batches that a crash undid.
+    epochs_disagree: bool,
     epochs: LeaderEpochs,
     recovered: Recovered,
     /// Of the segment that was looked at last.
@@ -353,6 +377,9 @@ impl Walk {
         self.is_first_indexed = false;
         self.bytes_since_index = self.bytes_since_index.saturating_add(batch.size_bytes);
         recovery.epochs.assign(batch.leader_epoch, batch.base_offset);
+        // Without a disagreement, the batch's epoch is the one that the checkpoint gives it.
+        recovery.epochs_disagree |= batch.leader_epoch >= LeaderEpoch(0)
+            && recovery.epochs.epoch_at(batch.base_offset) != Some(batch.leader_epoch);
         self.next = last_offset.plus(1);
         Ok(())
     }

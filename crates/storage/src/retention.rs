@@ -98,7 +98,7 @@ impl Log {
             self.reader.set_log_start(offset);
         }
         if self.epochs.truncate_to(offset) {
-            self.write_epochs(Durability::Written)?;
+            self.write_epochs(Durability::Synced)?;
         }
         Ok(())
     }

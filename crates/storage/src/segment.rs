@@ -65,6 +65,15 @@ impl Segment {
         Ok(segment)
     }
 
+    /// The same segment with its files closed and nothing kept in memory for a writer: what is idle holds no descriptor.
+    pub(crate) fn at_rest(&self) -> Segment {
+        let counts = [self.offsets.count(), self.times.count()];
+        let segment = Segment::new(&self.disk, &self.dir, self.base, counts);
+        segment.set_max_timestamp(self.max_timestamp());
+        segment.publish(self.next(), self.size());
+        segment
+    }
+
     fn new(disk: &Arc<dyn Disk>, dir: &Arc<Path>, base: Offset, [offsets, times]: [u32; 2]) -> Segment {
         let path = |extension| names::segment_file(dir, base, extension);
         Segment {
