@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, configs, consume, groups, produce, topics};
+use crate::commands::{broker, completions, configs, consume, dev, groups, log, produce, topics};
 
 /// Apache Kafka for Kubernetes, in Rust.
 #[derive(Debug, Parser)]
@@ -15,6 +15,12 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a whole cluster on this machine, from the same YAML that Kubernetes gets
+    Dev(dev::Args),
+    /// Run one node
+    Broker(broker::Args),
+    /// Print the custom resource definitions
+    Crds,
     /// Create, list, describe, alter and delete topics
     Topics(topics::Args),
     /// Send records: one per line of the standard input
@@ -25,6 +31,8 @@ pub(crate) enum Command {
     Groups(groups::Args),
     /// Describe and alter the configuration of topics and brokers
     Configs(configs::Args),
+    /// Look into the files of a partition
+    Log(log::Args),
     /// Print a script that completes these commands in your shell
     Completions(completions::Args),
 }

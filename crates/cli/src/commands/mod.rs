@@ -1,9 +1,13 @@
 //! One file per command.
 
+pub(crate) mod broker;
 pub(crate) mod completions;
 pub(crate) mod configs;
 pub(crate) mod consume;
+pub(crate) mod crds;
+pub(crate) mod dev;
 pub(crate) mod groups;
+pub(crate) mod log;
 pub(crate) mod produce;
 pub(crate) mod topics;
 
@@ -15,6 +19,10 @@ use crate::args::{Cli, Command};
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Dev(args) => block_on(dev::run(args)),
+        Command::Broker(args) => broker::run(&args),
+        Command::Crds => crds::run(),
+        Command::Log(args) => log::run(&args),
         Command::Topics(args) => block_on(topics::run(args)),
         Command::Produce(args) => block_on(produce::run(args)),
         Command::Consume(args) => block_on(consume::run(args)),

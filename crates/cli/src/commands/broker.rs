@@ -1,0 +1,76 @@
+//! `taffrail broker`: one node, until a signal asks it to stop.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use config::node::{LogFormat, Logging, NodeConfig};
+use tracing_subscriber::EnvFilter;
+
+/// Arguments of `taffrail broker`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The node's broker.yaml
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    super::dev::die_with_parent()?;
+    let config = read(&args.config)?;
+    log_to_stderr(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(Box::pin(broker::run(config, crate::signals::stop())));
+    result.with_context(|| args.config.display().to_string())
+}
+
+/// Reads and checks the file; errors name the line or the field.
+fn read(path: &Path) -> anyhow::Result<NodeConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let config: NodeConfig = serde_yaml::from_str(&text).map_err(|error| {
+        let whole = error.to_string();
+        let problem = whole.split(" at line ").next().unwrap_or(&whole);
+        match error.location() {
+            Some(location) => anyhow::anyhow!("{}: line {}: {problem}", path.display(), location.line()),
+            None => anyhow::anyhow!("{}: {problem}", path.display()),
+        }
+    })?;
+    config.validate().map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    Ok(config)
+}
+
+/// Logs go to the standard error; RUST_LOG overrules the file for a moment's look.
+pub(crate) fn log_to_stderr(log: &Logging) -> anyhow::Result<()> {
+    let level = std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty());
+    let filter = EnvFilter::try_new(level.as_ref().unwrap_or(&log.level))
+        .with_context(|| format!("log.level {:?}: write error, warn, info, debug or trace", log.level))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            subscriber.with_ansi(is_terminal).init();
+        }
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    fn error(text: &str) -> String {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("is writable");
+        read(file.path()).expect_err("has a mistake").to_string()
+    }
+
+    #[test]
+    fn mistakes_name_line_and_field() {
+        let text = error("nodeId: 0\nroles: [broker]\ndataDirs: [/d]\nadmin: {bind: '127.0.0.1:0'}\nnodeid: 1\n");
+        assert!(text.contains("line 5") && text.contains("nodeid") && text.contains("nodeId"), "{text}");
+        let text = error("nodeId: zero\n");
+        assert!(text.contains("line 1") && text.contains("nodeId"), "{text}");
+        let text = error("nodeId: 0\nroles: []\ndataDirs: [/d]\nadmin: {bind: '127.0.0.1:0'}\n");
+        assert!(text.contains("roles: is empty"), "{text}");
+    }
+}

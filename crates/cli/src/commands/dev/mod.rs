@@ -1,0 +1,238 @@
+//! `taffrail dev`: a cluster on this machine from the YAML that Kubernetes gets. Starts real broker processes, founds the
+//! cluster once, keeps its topics as the file has them, and stops cleanly.
+
+mod file;
+mod http;
+mod node;
+mod ports;
+mod status;
+mod topics;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use client::{Admin, Client, ClientConfig};
+use config::node::Logging;
+use resources::{KafkaClusterSpec, Manifests, NodePlace, node_config};
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::output::{counted, line};
+use file::File;
+use node::Node;
+pub(crate) use node::die_with_parent;
+use ports::Ports;
+use status::{Mood, Status};
+use topics::Wanted;
+
+/// How often the file and the processes are looked at.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Arguments of `taffrail dev`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The YAML: a KafkaCluster and its KafkaTopics
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// The folder that keeps everything
+    #[arg(long, value_name = "DIR", default_value = "./taffrail-data")]
+    data: PathBuf,
+    /// The port of the first broker; its admin endpoint and controller follow at fixed distances
+    #[arg(long, default_value_t = 9092)]
+    port: u16,
+}
+
+/// The running cluster.
+struct Dev {
+    status: Status,
+    file: File,
+    cluster: KafkaClusterSpec,
+    topics: Vec<Wanted>,
+    node: Node,
+    admin: Admin,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let status = Status::new();
+    let mut file = File::new(&args.file);
+    let manifests = file.read()?;
+    let ports = Ports::of_node(args.port, 0)?;
+    ports.check_free()?;
+    let name = manifests.cluster.metadata.name.clone().unwrap_or_default();
+    let brokers = counted(1, "broker");
+    status.say(Mood::Working, &name, &format!("starting {brokers}, data in {}", args.data.display()))?;
+    let mut node = start(&args, &manifests, ports)?;
+    let mut stop = std::pin::pin!(crate::signals::stop());
+    let started = tokio::select! {
+        () = &mut stop => None,
+        ready = Box::pin(become_ready(&mut node)) => Some(ready),
+    };
+    let founded = match started {
+        None => return stop_node(status, node).await,
+        Some(Err(error)) => {
+            // What could not start must not stay behind; the first error is the one to read.
+            let _ = node.stop().await;
+            return Err(error);
+        }
+        Some(Ok(founded)) => founded,
+    };
+    let what = if founded { "founded the cluster" } else { "found the cluster of the last time" };
+    status.say(Mood::Good, &name, what)?;
+    let ready = format!(
+        "ready on localhost:{}, admin on localhost:{}, pid {}",
+        ports.broker,
+        ports.admin,
+        node.pid()
+    );
+    status.say(Mood::Good, node.name(), &ready)?;
+    let client = Client::new(ClientConfig {
+        client_id: "taffrail-dev".to_owned(),
+        operation_timeout: Duration::from_secs(20),
+        ..ClientConfig::new(&format!("127.0.0.1:{}", ports.broker))
+    })?;
+    let cluster = manifests.cluster.spec.clone();
+    let mut dev = Dev { status, file, cluster, topics: Vec::new(), node, admin: Admin::new(client) };
+    dev.apply_topics(file::wanted(&manifests.topics)).await?;
+    dev.hint(ports.broker)?;
+    tokio::select! {
+        () = &mut stop => {}
+        followed = Box::pin(dev.follow()) => followed?,
+    }
+    stop_node(status, dev.node).await
+}
+
+/// Writes what the node needs and starts it.
+fn start(args: &Args, manifests: &Manifests, ports: Ports) -> anyhow::Result<Node> {
+    let folder = args.data.join("node-0");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // Absolute, so that the process can be started again from anywhere.
+    let folder = folder.canonicalize()?;
+    let token_file = folder.join("admin-token");
+    if !token_file.exists() {
+        write_token(&token_file).with_context(|| format!("cannot write {}", token_file.display()))?;
+    }
+    let place = NodePlace {
+        node_id: 0,
+        bind_host: "127.0.0.1".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: ports.broker,
+        inter_broker_port: None,
+        controller_port: ports.controller,
+        admin_port: ports.admin,
+        token_file,
+        data_dir: folder.join("data"),
+        log: Logging::default(),
+    };
+    let mut config = node_config(&manifests.cluster.spec, &place);
+    // The distance between a laptop's first consumer and its first record.
+    config.config.entry("group.initial.rebalance.delay.ms".to_owned()).or_insert_with(|| "0".to_owned());
+    Node::start(&folder, &config)
+}
+
+fn write_token(path: &Path) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let token: String = random_bytes()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    Ok(writeln!(file, "{token}")?)
+}
+
+fn random_bytes() -> anyhow::Result<[u8; 16]> {
+    use std::io::Read;
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Founds the cluster if this node belongs to none, and waits until it serves. True if it was founded.
+async fn become_ready(node: &mut Node) -> anyhow::Result<bool> {
+    let state = node.wait_for("/v1/state").await?.json()?;
+    let is_new = state.get("clusterId").is_none_or(serde_json::Value::is_null);
+    if is_new {
+        let directory = state["directoryId"].as_str().context("the node does not tell its directory id")?;
+        let cluster_id = types::Uuid(random_bytes()?).to_string();
+        // An id may not begin like an option of a command line.
+        let cluster_id = cluster_id.replacen('-', "A", usize::from(cluster_id.starts_with('-')));
+        let founding = json!({"clusterId": cluster_id, "voters": [{"id": 0, "directoryId": directory}]});
+        let token = fs::read_to_string(node.token_file()).context("cannot read the admin token")?;
+        let answer = http::post(node.admin(), "/v1/bootstrap", token.trim(), &founding).await?;
+        if !(200..300).contains(&answer.status) {
+            bail!("{} did not found the cluster: {}", node.name(), answer.body.trim());
+        }
+    }
+    node.wait_for("/readyz").await?;
+    Ok(is_new)
+}
+
+async fn stop_node(status: Status, mut node: Node) -> anyhow::Result<()> {
+    status.say(Mood::Working, node.name(), "stopping")?;
+    node.stop().await?;
+    status.say(Mood::Good, node.name(), "stopped, and its data is kept")
+}
+
+impl Dev {
+    /// Looks at the file and the broker until something goes wrong with this process itself.
+    async fn follow(&mut self) -> anyhow::Result<()> {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_alive = true;
+        loop {
+            ticks.tick().await;
+            if is_alive && let Err(error) = self.node.check_alive() {
+                is_alive = false;
+                self.status.say(Mood::Bad, self.node.name(), &format!("{error:#}"))?;
+                line("  nothing restarts it by itself; to start it again, type")?;
+                self.status.command(&self.node.command())?;
+            }
+            if self.file.has_changed() {
+                self.follow_edit().await?;
+            }
+        }
+    }
+
+    async fn follow_edit(&mut self) -> anyhow::Result<()> {
+        let manifests = match self.file.read() {
+            Ok(manifests) => manifests,
+            Err(error) => {
+                let text = format!("{error:#}; nothing was changed");
+                return self.status.say(Mood::Bad, "file", &text);
+            }
+        };
+        if manifests.cluster.spec != self.cluster {
+            self.cluster = manifests.cluster.spec.clone();
+            let text = "the KafkaCluster was edited: stop with Ctrl-C and start again to apply that";
+            self.status.say(Mood::Bad, "file", text)?;
+        }
+        let wanted = file::wanted(&manifests.topics);
+        if let Err(error) = self.apply_topics(wanted).await {
+            self.status.say(Mood::Bad, "file", &format!("{error:#}"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the cluster's topics those of the file. One that is refused does not keep the others.
+    async fn apply_topics(&mut self, wanted: Vec<Wanted>) -> anyhow::Result<()> {
+        let names = wanted.iter().chain(&self.topics).map(|topic| topic.name.as_str());
+        let actual = topics::actual(&self.admin, names).await?;
+        for step in topics::plan(&self.topics, &wanted, &actual) {
+            match step.execute(&self.admin).await {
+                Ok(done) => self.status.say(Mood::Good, step.topic(), &done)?,
+                Err(error) => self.status.say(Mood::Bad, step.topic(), &format!("{error:#}"))?,
+            }
+        }
+        self.topics = wanted;
+        Ok(())
+    }
+
+    fn hint(&self, port: u16) -> anyhow::Result<()> {
+        let option = if port == 9092 { String::new() } else { format!(" -b localhost:{port}") };
+        let topic = self.topics.first().map_or("NAME", |topic| topic.name.as_str());
+        line(&format!("\nKafka is on localhost:{port}. In another terminal, type"))?;
+        self.status.command(&format!("taffrail topics list{option}"))?;
+        self.status.command(&format!("echo hello | taffrail produce {topic}{option}"))?;
+        self.status.command(&format!("taffrail consume {topic} --from-beginning{option}"))?;
+        line("Edit the file, and the topics follow. Ctrl-C stops.\n")
+    }
+}

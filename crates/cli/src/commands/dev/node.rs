@@ -1,0 +1,149 @@
+//! One broker process of `dev`: its folder, its configuration, its start, its end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use config::node::NodeConfig;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::http;
+
+/// A broker that does not stop is killed after this, as Kubernetes would.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const READY_PATIENCE: Duration = Duration::from_secs(60);
+const POLL_PAUSE: Duration = Duration::from_millis(50);
+const LOG_LINES_SHOWN: usize = 12;
+
+/// Tells a broker whose end is its own: see [`die_with_parent`].
+const PARENT: &str = "TAFFRAIL_PARENT_PID";
+
+/// A broker process and its folder.
+#[derive(Debug)]
+pub(super) struct Node {
+    folder: PathBuf,
+    name: String,
+    admin: String,
+    child: Child,
+    pid: u32,
+}
+
+impl Node {
+    /// Writes `broker.yaml` into the folder and starts a broker with it.
+    pub(super) fn start(folder: &Path, config: &NodeConfig) -> anyhow::Result<Node> {
+        let cannot = |what: &str| format!("cannot {what} {}", folder.display());
+        fs::create_dir_all(folder).with_context(|| cannot("create"))?;
+        let file = folder.join("broker.yaml");
+        fs::write(&file, serde_yaml::to_string(config)?).with_context(|| cannot("write to"))?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
+        let log = log.with_context(|| cannot("write to"))?;
+        let child = Command::new(std::env::current_exe()?)
+            .arg("broker")
+            .arg("--config")
+            .arg(&file)
+            .env(PARENT, std::process::id().to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C reaches the whole foreground group; who stops when is for `dev` to say.
+            .process_group(0)
+            .spawn()
+            .context("cannot start a broker process")?;
+        let pid = child.id().context("the broker ended as it started")?;
+        fs::write(folder.join("pid"), format!("{pid}\n")).with_context(|| cannot("write to"))?;
+        let name = format!("broker-{}", config.node_id);
+        Ok(Node { folder: folder.to_owned(), name, admin: config.admin.bind.clone(), child, pid })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// What a person types to start it again.
+    pub(super) fn command(&self) -> String {
+        format!("taffrail broker --config {}", self.folder.join("broker.yaml").display())
+    }
+
+    /// The file with the token of its admin endpoint.
+    pub(super) fn token_file(&self) -> PathBuf {
+        self.folder.join("admin-token")
+    }
+
+    /// Where its admin endpoint listens.
+    pub(super) fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// Asks until the path answers 2xx.
+    pub(super) async fn wait_for(&mut self, path: &str) -> anyhow::Result<http::Answer> {
+        let deadline = Instant::now() + READY_PATIENCE;
+        loop {
+            self.check_alive()?;
+            let answer = http::get(&self.admin, path).await;
+            match answer {
+                Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
+                Ok(answer) if Instant::now() > deadline => {
+                    bail!("{} is not ready: {}\n{}", self.name, answer.body.trim(), self.log_end());
+                }
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error.context(format!("{} is not ready\n{}", self.name, self.log_end())));
+                }
+                Ok(_) | Err(_) => sleep(POLL_PAUSE).await,
+            }
+        }
+    }
+
+    /// Fails, with the end of the log, if the process is gone.
+    pub(super) fn check_alive(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended by itself ({status})\n{}", self.name, self.log_end()),
+        }
+    }
+
+    /// Asks it to stop, waits, and kills it if it takes too long.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_none() {
+            let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a pid is positive")?;
+            kill_process(pid, Signal::TERM).context("cannot stop a broker")?;
+            if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
+                self.child.kill().await?;
+                bail!("{} did not stop within {} s and was killed", self.name, STOP_PATIENCE.as_secs());
+            }
+        }
+        // Only while the process runs is the number its own.
+        let _ = fs::remove_file(self.folder.join("pid"));
+        Ok(())
+    }
+
+    fn log_end(&self) -> String {
+        let file = self.folder.join("log");
+        let text = fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().rev().take(LOG_LINES_SHOWN).collect();
+        let shown: Vec<_> = lines.iter().rev().map(|line| format!("    {line}")).collect();
+        format!("the end of {}:\n{}", file.display(), shown.join("\n"))
+    }
+}
+
+/// Called by a broker that `dev` started: the kernel is to stop it when `dev` is gone, however that came about.
+pub(crate) fn die_with_parent() -> anyhow::Result<()> {
+    let Some(parent) = std::env::var(PARENT).ok().and_then(|text| text.parse::<i32>().ok()) else {
+        return Ok(());
+    };
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    // It may have gone before the kernel knew whom to tell.
+    let now = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    if now != parent {
+        bail!("`taffrail dev`, which started this broker, is gone");
+    }
+    Ok(())
+}
