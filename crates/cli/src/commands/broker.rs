@@ -41,7 +41,12 @@ fn read(path: &Path) -> anyhow::Result<NodeConfig> {
 /// Logs go to the standard error; RUST_LOG overrules the file for a moment's look.
 pub(crate) fn log_to_stderr(log: &Logging) -> anyhow::Result<()> {
     let level = std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty());
-    let filter = EnvFilter::try_new(level.as_ref().unwrap_or(&log.level))
+    // Raft tells every step at the level at which a node tells what happened to it.
+    let level = level.unwrap_or_else(|| match log.level.contains("openraft") {
+        true => log.level.clone(),
+        false => format!("{},openraft={}", log.level, quieter(&log.level)),
+    });
+    let filter = EnvFilter::try_new(level)
         .with_context(|| format!("log.level {:?}: write error, warn, info, debug or trace", log.level))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
@@ -52,6 +57,13 @@ pub(crate) fn log_to_stderr(log: &Logging) -> anyhow::Result<()> {
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
+}
+
+fn quieter(level: &str) -> &str {
+    match level.trim() {
+        "error" | "debug" | "trace" => level.trim(),
+        _ => "warn",
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +78,8 @@ mod tests {
 
     #[test]
     fn mistakes_name_line_and_field() {
-        let text = error("nodeId: 0\nroles: [broker]\ndataDirs: [/d]\nadmin: {bind: '127.0.0.1:0'}\nnodeid: 1\n");
+        let text =
+            error("nodeId: 0\nroles: [broker]\ndataDirs: [/d]\nadmin: {bind: '127.0.0.1:0'}\nnodeid: 1\n");
         assert!(text.contains("line 5") && text.contains("nodeid") && text.contains("nodeId"), "{text}");
         let text = error("nodeId: zero\n");
         assert!(text.contains("line 1") && text.contains("nodeId"), "{text}");

@@ -65,7 +65,9 @@ fn print_file(format: Format, path: &Path, records: bool) -> anyhow::Result<bool
         line(&format!("{name}:"))?;
     }
     match dumped {
-        Dump::Log(log) => return print_log(&emit, log, records).with_context(|| format!("cannot read {name}")),
+        Dump::Log(log) => {
+            return print_log(&emit, log, records).with_context(|| format!("cannot read {name}"));
+        }
         Dump::OffsetIndex(entries) => {
             for entry in entries {
                 let value = json!({"offset": entry.last_offset.0, "position": entry.position});

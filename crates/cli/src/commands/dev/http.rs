@@ -53,7 +53,8 @@ async fn exchange(address: &str, request: &str) -> anyhow::Result<Answer> {
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
         anyhow::Ok(answer)
     };
-    let answer = timeout(PATIENCE, exchange).await.with_context(|| format!("{address} does not answer"))??;
+    let answer =
+        timeout(PATIENCE, exchange).await.with_context(|| format!("{address} does not answer"))??;
     parse(&answer).with_context(|| format!("{address} does not answer in HTTP"))
 }
 

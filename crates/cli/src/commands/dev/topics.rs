@@ -70,13 +70,10 @@ fn changes(topic: &Wanted, actual: &Actual) -> Vec<Step> {
         steps.push(Step::Refuse { topic: name.clone(), reason });
     }
     let set = topic.config.iter().filter(|&(key, value)| actual.config.get(key) != Some(value));
-    let set = set.map(|(key, value)| ConfigAlteration {
-        name: key.clone(),
-        operation: Operation::Set(value.clone()),
-    });
+    let set = set
+        .map(|(key, value)| ConfigAlteration { name: key.clone(), operation: Operation::Set(value.clone()) });
     let delete = actual.config.keys().filter(|key| !topic.config.contains_key(*key));
-    let delete =
-        delete.map(|key| ConfigAlteration { name: key.clone(), operation: Operation::Delete });
+    let delete = delete.map(|key| ConfigAlteration { name: key.clone(), operation: Operation::Delete });
     let alterations: Vec<_> = set.chain(delete).collect();
     if !alterations.is_empty() {
         steps.push(Step::Configure { topic: name, alterations });
