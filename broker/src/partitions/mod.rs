@@ -48,3 +48,6 @@ fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
 fn leader_config(config: &TopicConfig) -> LeaderConfig {
     LeaderConfig { min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! A partition over a disk in memory: what is acknowledged, what readers see, and what a restart finds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::{BrokerLayers, Overrides, TopicConfig};
+use record::{BatchBuilder, BatchHeader, Batches, Compression};
+use replication::{Acks, Appended};
+use storage::DataDir;
+use storage::fake::{Crash, FakeDisk};
+use tokio::sync::oneshot::error::TryRecvError;
+use types::{
+    BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionId, ProducerEpoch, ProducerId,
+    Sequence, Timestamp, TopicId, TopicPartition, Uuid,
+};
+
+use super::{Append, AppendTicket, OpenPartition, Partition, Partitions, TopicRef};
+
+const EPOCH: LeaderEpoch = LeaderEpoch(3);
+const START_MS: i64 = 1_700_000_000_000;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+fn now(since_start: Duration) -> Now {
+    let millis = i64::try_from(since_start.as_millis()).unwrap();
+    Now { monotonic: Monotonic(since_start), wall: Timestamp(START_MS + millis) }
+}
+
+const fn zero() -> Duration {
+    Duration::ZERO
+}
+
+fn id(topic: u8) -> TopicPartition {
+    TopicPartition { topic: TopicId(Uuid([topic; 16])), partition: PartitionId(0) }
+}
+
+fn topic_config(overrides: &[(&str, &str)]) -> Arc<TopicConfig> {
+    let overrides: Overrides = overrides.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+    Arc::new(TopicConfig::resolve(&overrides, &BrokerLayers::none()))
+}
+
+fn partitions(disk: &FakeDisk) -> Partitions {
+    let dir = DataDir::open(Arc::new(disk.clone()), Path::new("/data"), 1, Some("c")).unwrap();
+    Partitions::new(Arc::new(dir))
+}
+
+fn open(partitions: &Partitions, name: &str, topic: u8, config: &[(&str, &str)]) -> Arc<Partition> {
+    let open = OpenPartition {
+        topic_name: name.into(),
+        id: id(topic),
+        leader_epoch: EPOCH,
+        isr: vec![BrokerId(1)],
+        config: topic_config(config),
+    };
+    partitions.open(now(zero()), open).unwrap()
+}
+
+/// A batch of `count` records, as a client sends it; from a producer if `sequence` is given.
+fn batch(count: usize, sequence: Option<i32>) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    if let Some(sequence) = sequence {
+        builder = builder.producer(ProducerId(7), ProducerEpoch(0), Sequence(sequence));
+    }
+    for _ in 0..count {
+        builder.push(Timestamp(START_MS), None, Some(b"value"), &[]);
+    }
+    builder.build().unwrap()
+}
+
+fn append(partition: &Arc<Partition>, bytes: Bytes, acks: Acks) -> AppendTicket {
+    let batch = BatchHeader::parse(&bytes).unwrap().summary();
+    partition.append(now(zero()), Append { batch, bytes, acks, timeout: TIMEOUT })
+}
+
+/// The answer of an append that needs nobody else.
+fn appended(partition: &Arc<Partition>, bytes: Bytes) -> Result<Offset, ErrorCode> {
+    match append(partition, bytes, Acks::All) {
+        AppendTicket::Done(answer) => answer.map(|Appended { base_offset, .. }| base_offset),
+        AppendTicket::Waiting(_) => panic!("one replica and no flush: there is nothing to wait for"),
+    }
+}
+
+/// First offsets and epochs of the batches that a consumer gets.
+fn read(partition: &Partition, from: i64) -> Vec<(i64, i32)> {
+    let slice =
+        partition.reader().read(Offset(from), partition.bounds().high_watermark, u32::MAX, true).unwrap();
+    Batches::new(slice.read_to_bytes().unwrap())
+        .map(|batch| batch.unwrap())
+        .inspect(|batch| assert!(batch.is_intact(), "patching leaves the checksum alone"))
+        .map(|batch| (batch.header().base_offset.0, batch.header().leader_epoch.0))
+        .collect()
+}
+
+#[test]
+fn batches_get_their_place_and_can_be_read_at_once() {
+    let partitions = partitions(&FakeDisk::new(1));
+    let partition = open(&partitions, "t", 1, &[]);
+    let mut watch = partition.watch();
+    assert_eq!(appended(&partition, batch(3, None)), Ok(Offset(0)));
+    assert_eq!(appended(&partition, batch(2, None)), Ok(Offset(3)));
+    assert!(watch.has_changed().unwrap(), "readers that wait are woken");
+    assert_eq!(watch.borrow_and_update().high_watermark, Offset(5));
+    assert_eq!(read(&partition, 0), [(0, EPOCH.0), (3, EPOCH.0)]);
+    assert_eq!(read(&partition, 4), [(3, EPOCH.0)], "a batch is given whole");
+}
+
+#[test]
+fn a_repeated_batch_is_answered_with_its_place_even_after_a_restart() {
+    let disk = FakeDisk::new(2);
+    for shutdown in ["none", "clean", "crash"] {
+        let partitions = partitions(&disk);
+        let partition = open(&partitions, "t", 1, &[]);
+        if shutdown == "none" {
+            assert_eq!(appended(&partition, batch(3, Some(0))), Ok(Offset(0)));
+            assert_eq!(appended(&partition, batch(2, Some(3))), Ok(Offset(3)));
+        }
+        assert_eq!(appended(&partition, batch(2, Some(3))), Ok(Offset(3)), "after {shutdown}");
+        assert_eq!(partition.bounds().log_end, Offset(5), "not written twice");
+        assert_eq!(appended(&partition, batch(1, Some(9))), Err(ErrorCode::OutOfOrderSequenceNumber));
+        match shutdown {
+            "none" => partitions.close_all(now(zero())),
+            _ => {
+                drop((partition, partitions));
+                disk.restart(Crash::Process);
+            }
+        }
+    }
+}
+
+#[test]
+fn with_flush_on_an_answer_waits_for_the_disk() {
+    let disk = FakeDisk::new(3);
+    let partitions_before = partitions(&disk);
+    let partition = open(&partitions_before, "t", 1, &[("flush.messages", "1")]);
+    let AppendTicket::Waiting(mut answer) = append(&partition, batch(1, None), Acks::All) else {
+        panic!("nothing is durable yet")
+    };
+    let AppendTicket::Done(Ok(_)) = append(&partition, batch(1, None), Acks::Leader) else {
+        panic!("the leader's write is enough for acks=1")
+    };
+    assert_eq!(partition.bounds().high_watermark, Offset(0), "consumers do not see it either");
+    assert_eq!(answer.try_recv(), Err(TryRecvError::Empty));
+    partition.flush(now(zero()));
+    assert_eq!(answer.try_recv().unwrap().map(|appended| appended.base_offset), Ok(Offset(0)));
+    assert_eq!(partition.bounds().high_watermark, Offset(2));
+    drop((partition, partitions_before));
+    disk.restart(Crash::Power);
+    let after = partitions(&disk);
+    let partition = open(&after, "t", 1, &[]);
+    assert_eq!(read(&partition, 0).len(), 2, "what was acknowledged is there");
+}
+
+#[test]
+fn who_waits_too_long_is_told_so() {
+    let partitions = partitions(&FakeDisk::new(4));
+    let partition = open(&partitions, "t", 1, &[("flush.messages", "1")]);
+    let AppendTicket::Waiting(mut answer) = append(&partition, batch(1, None), Acks::All) else { panic!() };
+    partition.tick(now(TIMEOUT - Duration::from_millis(1)));
+    assert_eq!(answer.try_recv(), Err(TryRecvError::Empty));
+    partition.tick(now(TIMEOUT));
+    assert_eq!(answer.try_recv().unwrap().unwrap_err(), ErrorCode::RequestTimedOut);
+}
+
+#[test]
+fn a_full_disk_refuses_batches_and_serves_readers() {
+    let disk = FakeDisk::new(5);
+    let partitions = partitions(&disk);
+    let partition = open(&partitions, "t", 1, &[]);
+    assert_eq!(appended(&partition, batch(1, None)), Ok(Offset(0)));
+    disk.set_capacity(0);
+    partitions.data_dir().refresh_space().unwrap();
+    assert_eq!(appended(&partition, batch(1, None)), Err(ErrorCode::KafkaStorageError));
+    assert_eq!(read(&partition, 0), [(0, EPOCH.0)]);
+    disk.set_capacity(1 << 40);
+    partitions.data_dir().refresh_space().unwrap();
+    assert_eq!(appended(&partition, batch(1, None)), Ok(Offset(1)), "it goes on once there is space");
+}
+
+#[test]
+fn deleted_records_stay_deleted() {
+    let disk = FakeDisk::new(6);
+    let before = partitions(&disk);
+    let partition = open(&before, "t", 1, &[]);
+    for _ in 0..5 {
+        appended(&partition, batch(2, None)).unwrap();
+    }
+    let delete = |to: Option<i64>| partition.delete_records(now(zero()), to.map(Offset));
+    assert_eq!(delete(Some(11)), Err(ErrorCode::OffsetOutOfRange));
+    assert_eq!(delete(Some(-7)), Err(ErrorCode::OffsetOutOfRange));
+    assert_eq!(delete(Some(4)), Ok(Offset(4)));
+    assert_eq!(delete(Some(1)), Ok(Offset(4)), "the start never moves back");
+    assert_eq!(partition.bounds().log_start, Offset(4));
+    assert!(partition.reader().read(Offset(3), Offset(10), u32::MAX, true).is_err());
+    drop((partition, before));
+    disk.restart(Crash::Power);
+    let after = partitions(&disk);
+    let partition = open(&after, "t", 1, &[]);
+    assert!(partition.bounds().log_start >= partition.bounds().log_end.min(Offset(4)));
+    assert_eq!(
+        partition.delete_records(now(zero()), None),
+        Ok(partition.bounds().log_end),
+        "-1 is everything"
+    );
+}
+
+#[test]
+fn retention_moves_the_start_that_readers_see() {
+    let partitions = partitions(&FakeDisk::new(7));
+    let config = [("segment.bytes", "1048576"), ("retention.bytes", "1"), ("segment.jitter.ms", "0")];
+    let partition = open(&partitions, "t", 1, &config);
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.push(Timestamp(START_MS), None, Some(&[0; 600_000]), &[]);
+    let large = builder.build().unwrap();
+    for _ in 0..3 {
+        appended(&partition, large.clone()).unwrap();
+    }
+    partition.maintain(now(zero()), TIMEOUT);
+    assert_eq!(partition.bounds().log_start, Offset(2), "only the active segment is left");
+    assert_eq!(read(&partition, 2).len(), 1);
+}
+
+#[test]
+fn a_closed_partition_turns_everybody_away() {
+    let partitions = partitions(&FakeDisk::new(8));
+    let partition = open(&partitions, "t", 1, &[("flush.messages", "1")]);
+    let AppendTicket::Waiting(mut answer) = append(&partition, batch(1, None), Acks::All) else { panic!() };
+    partitions.delete(now(zero()), id(1)).unwrap();
+    assert_eq!(answer.try_recv().unwrap().unwrap_err(), ErrorCode::UnknownTopicOrPartition);
+    let AppendTicket::Done(Err(_)) = append(&partition, batch(1, None), Acks::Leader) else {
+        panic!("there is no log any more")
+    };
+    assert!(partition.delete_records(now(zero()), None).is_err());
+}
+
+#[test]
+fn a_topic_of_the_same_name_is_another_topic() {
+    let partitions = partitions(&FakeDisk::new(9));
+    let find = |topic: TopicRef<'_>, partition| {
+        partitions.find(topic, PartitionId(partition)).map(|partition| partition.id().topic)
+    };
+    assert_eq!(find(TopicRef::Name("t"), 0), Err(ErrorCode::UnknownTopicOrPartition));
+    appended(&open(&partitions, "t", 1, &[]), batch(1, None)).unwrap();
+    assert_eq!(find(TopicRef::Name("t"), 0), Ok(id(1).topic));
+    assert_eq!(find(TopicRef::Name("t"), 1), Err(ErrorCode::UnknownTopicOrPartition));
+    assert_eq!(find(TopicRef::Id(id(1).topic), 1), Err(ErrorCode::UnknownTopicOrPartition));
+    partitions.delete(now(zero()), id(1)).unwrap();
+    let again = open(&partitions, "t", 2, &[]);
+    assert_eq!(again.bounds().log_end, Offset(0), "it begins empty");
+    assert_eq!(find(TopicRef::Id(id(1).topic), 0), Err(ErrorCode::UnknownTopicId));
+    assert_eq!(find(TopicRef::Name("t"), 0), Ok(id(2).topic));
+}
+
+#[test]
+fn a_failed_write_leaves_no_trace_and_the_next_takes_its_place() {
+    let disk = FakeDisk::new(10);
+    let before = partitions(&disk);
+    let partition = open(&before, "t", 1, &[]);
+    assert_eq!(appended(&partition, batch(1, Some(0))), Ok(Offset(0)));
+    disk.crash_after(0);
+    assert_eq!(appended(&partition, batch(1, Some(1))), Err(ErrorCode::KafkaStorageError));
+    assert_eq!(partition.bounds().log_end, Offset(1));
+    drop((partition, before));
+    disk.restart(Crash::Process);
+    let after = partitions(&disk);
+    let partition = open(&after, "t", 1, &[]);
+    assert_eq!(appended(&partition, batch(1, Some(1))), Ok(Offset(1)), "the retry is the first that counts");
+}
