@@ -14,6 +14,7 @@ pub(crate) struct ConnectArgs {
         global = true,
         value_name = "HOST:PORT",
         env = "KAFKA_BOOTSTRAP_SERVERS",
+        hide_env_values = true,
         default_value = "localhost:9092"
     )]
     bootstrap_server: String,

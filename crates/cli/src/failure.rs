@@ -20,7 +20,14 @@ fn sentence(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    without_numbers(&text)
+}
+
+/// Takes out the system's error numbers: the words before them say the same.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -34,7 +41,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use anyhow::Context;
 
-    use super::sentence;
+    use super::{sentence, without_numbers};
+
+    #[test]
+    fn error_numbers_are_left_out() {
+        assert_eq!(without_numbers("a: No such file (os error 2); b"), "a: No such file; b");
+        assert_eq!(without_numbers("plain (text)"), "plain (text)");
+    }
 
     #[test]
     fn a_cause_that_is_quoted_is_not_repeated() {

@@ -9,16 +9,14 @@ use serde::Serialize;
 /// The shape of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For people
     Table,
-    /// For scripts
     Json,
 }
 
 /// The argument for it.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct OutputArgs {
-    /// How to print
+    /// Tables are for people, JSON is for scripts
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
 }

@@ -61,7 +61,7 @@ fn a_broker_that_dies_is_reported_and_dies_with_dev() {
     send(place.pid(), Signal::KILL);
     let line = dev.wait_for("ended by itself");
     assert!(line.contains("broker-0"), "{line}");
-    dev.wait_for("taffrail broker --config");
+    dev.wait_for("broker --config");
     drop(dev);
 
     let mut dev = place.start();

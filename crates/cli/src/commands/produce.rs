@@ -1,6 +1,7 @@
 //! `taffrail produce`.
 
 use std::io::{IsTerminal, stdin};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use client::producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord}
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use indicatif::{ProgressBar, ProgressStyle};
 use record::{Compression, RecordHeader};
 use serde::Deserialize;
 use serde_json::json;
@@ -109,6 +111,7 @@ async fn send_lines(args: &Args, producer: &Producer) -> anyhow::Result<usize> {
     let mut pending = Pending::new();
     let mut line = Vec::new();
     let mut count = 0;
+    let progress = progress();
     loop {
         // A read that is given up keeps what it has read in `line` and goes on there.
         let is_end = tokio::select! {
@@ -133,6 +136,7 @@ async fn send_lines(args: &Args, producer: &Producer) -> anyhow::Result<usize> {
         line.clear();
         pending.push(acknowledged(producer.send(record).await?, count + 1));
         count += 1;
+        progress.inc(1);
         if is_end {
             break;
         }
@@ -140,7 +144,21 @@ async fn send_lines(args: &Args, producer: &Producer) -> anyhow::Result<usize> {
     while let Some(acknowledged) = pending.next().await {
         acknowledged?;
     }
+    progress.finish_and_clear();
     Ok(count)
+}
+
+/// For a person who waits for a file to be sent; nothing where lines are typed or nobody looks.
+fn progress() -> ProgressBar {
+    if stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} records in {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 fn acknowledged(delivery: Delivery, line: usize) -> BoxFuture<'static, anyhow::Result<()>> {

@@ -172,6 +172,23 @@ async fn stop_node(status: Status, mut node: Node) -> anyhow::Result<()> {
     status.say(Mood::Good, node.name(), "stopped, and its data is kept")
 }
 
+/// What a person types to run this program: its name where the shell finds it, or the way to it from here.
+fn program() -> String {
+    const NAME: &str = "taffrail";
+    let Ok(own) = std::env::current_exe() else { return NAME.to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_found = std::env::split_paths(&path)
+        .map(|folder| folder.join(NAME))
+        .find(|candidate| candidate.is_file())
+        .and_then(|candidate| candidate.canonicalize().ok())
+        .is_some_and(|found| own.canonicalize().is_ok_and(|own| own == found));
+    if is_found {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    own.strip_prefix(&here).unwrap_or(&own).display().to_string()
+}
+
 impl Dev {
     /// Looks at the file and the broker until something goes wrong with this process itself.
     async fn follow(&mut self) -> anyhow::Result<()> {
@@ -184,7 +201,7 @@ impl Dev {
                 is_alive = false;
                 self.status.say(Mood::Bad, self.node.name(), &format!("{error:#}"))?;
                 line("  nothing restarts it by itself; to start it again, type")?;
-                self.status.command(&self.node.command())?;
+                self.status.command(&format!("{} {}", program(), self.node.arguments()))?;
             }
             if self.file.has_changed() {
                 self.follow_edit().await?;
@@ -227,12 +244,13 @@ impl Dev {
     }
 
     fn hint(&self, port: u16) -> anyhow::Result<()> {
+        let program = program();
         let option = if port == 9092 { String::new() } else { format!(" -b localhost:{port}") };
         let topic = self.topics.first().map_or("NAME", |topic| topic.name.as_str());
         line(&format!("\nKafka is on localhost:{port}. In another terminal, type"))?;
-        self.status.command(&format!("taffrail topics list{option}"))?;
-        self.status.command(&format!("echo hello | taffrail produce {topic}{option}"))?;
-        self.status.command(&format!("taffrail consume {topic} --from-beginning{option}"))?;
+        self.status.command(&format!("{program} topics list{option}"))?;
+        self.status.command(&format!("echo hello | {program} produce {topic}{option}"))?;
+        self.status.command(&format!("{program} consume {topic} --from-beginning{option}"))?;
         line("Edit the file, and the topics follow. Ctrl-C stops.\n")
     }
 }

@@ -67,9 +67,9 @@ impl Node {
         self.pid
     }
 
-    /// What a person types to start it again.
-    pub(super) fn command(&self) -> String {
-        format!("taffrail broker --config {}", self.folder.join("broker.yaml").display())
+    /// The arguments that start it again.
+    pub(super) fn arguments(&self) -> String {
+        format!("broker --config {}", self.folder.join("broker.yaml").display())
     }
 
     /// The file with the token of its admin endpoint.
