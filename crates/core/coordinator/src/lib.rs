@@ -1,1 +1,3 @@
-//! Consumer groups as a pure state machine.
+//! Coordinators: consumer groups. Knows neither the log that they are kept in nor the wire.
+
+pub mod group;
