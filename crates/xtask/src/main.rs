@@ -6,6 +6,7 @@
 )]
 
 mod codegen;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 
@@ -26,12 +27,15 @@ enum Task {
         #[command(subcommand)]
         what: codegen::What,
     },
+    /// Checks what no other tool checks; writes nothing.
+    Tidy,
 }
 
 fn main() -> anyhow::Result<()> {
     let root = workspace_root();
     match Arguments::parse().task {
         Task::Codegen { what } => codegen::run(&root, what),
+        Task::Tidy => tidy::run(&root),
     }
 }
 

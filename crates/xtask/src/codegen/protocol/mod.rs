@@ -74,9 +74,9 @@ fn replace_folder(folder: &Path, files: &BTreeMap<String, String>) -> anyhow::Re
 
 fn format(root: &Path, files: &[PathBuf]) -> anyhow::Result<()> {
     let status = Command::new("rustfmt")
-        .args(["--edition", "2024", "--config", "skip_children=true", "--config-path"])
+        .args(["--edition", "2024", "--config-path"])
         .arg(root.join("rustfmt.toml"))
-        .args(files.iter().filter(|file| !file.ends_with("mod.rs")))
+        .args(files)
         .status()
         .context("rustfmt did not start")?;
     if !status.success() {
