@@ -18,6 +18,8 @@ use crate::partitions::{Partition, TopicRef};
 
 /// Consumers and other clients; replicas give their broker's id.
 const CONSUMER: i32 = -1;
+/// From this version on an offset comes with its epoch (KIP-320).
+const FIRST_WITH_EPOCHS: i16 = 4;
 
 /// Answers for each partition on its own.
 pub(crate) async fn handle(
@@ -40,7 +42,7 @@ pub(crate) async fn handle(
                 true => find(node, context.api_version, &topic.name, &asked, visibility).await,
                 false => Err(ErrorCode::InvalidRequest),
             };
-            partitions.push(into_wire(asked.partition_index, answer));
+            partitions.push(into_wire(asked.partition_index, context.api_version, answer));
         }
         let name = topic.name;
         response.topics.push(ListOffsetsTopicResponse { name, partitions, ..Default::default() });
@@ -147,6 +149,7 @@ async fn search(
 
 fn into_wire(
     partition_index: i32,
+    version: i16,
     answer: Result<Option<TimestampedOffset>, ErrorCode>,
 ) -> ListOffsetsPartitionResponse {
     let nothing =
@@ -156,7 +159,7 @@ fn into_wire(
         Ok(Some(found)) => ListOffsetsPartitionResponse {
             timestamp: found.timestamp.0,
             offset: found.offset.0,
-            leader_epoch: found.leader_epoch.0,
+            leader_epoch: if version >= FIRST_WITH_EPOCHS { found.leader_epoch.0 } else { -1 },
             ..nothing
         },
         Err(error) => ListOffsetsPartitionResponse { error_code: error.code(), ..nothing },
@@ -165,7 +168,26 @@ fn into_wire(
 
 #[cfg(test)]
 mod tests {
+    use protocol::{ApiKey, frame};
+
     use super::*;
+
+    #[test]
+    fn an_answer_has_a_form_in_every_version() {
+        let found =
+            TimestampedOffset { timestamp: Timestamp(5), offset: Offset(7), leader_epoch: LeaderEpoch(3) };
+        let versions = ApiKey::ListOffsets.versions();
+        for version in versions.min..=versions.max {
+            for answer in [Ok(Some(found)), Ok(None), Err(ErrorCode::UnknownTopicOrPartition)] {
+                let topic = ListOffsetsTopicResponse {
+                    partitions: vec![into_wire(0, version, answer)],
+                    ..Default::default()
+                };
+                let response = ListOffsetsResponse { topics: vec![topic], ..Default::default() };
+                frame::encode_response(ApiKey::ListOffsets, version, 1, &response).unwrap();
+            }
+        }
+    }
 
     #[test]
     fn special_timestamps_are_questions_from_their_version_on() {
