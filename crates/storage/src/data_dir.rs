@@ -166,7 +166,7 @@ impl DataDir {
             return Ok(());
         }
         let changed = MetaProperties { cluster_id: Some(cluster_id.to_owned()), ..meta.clone() };
-        write_meta(&*self.shared.disk, &self.shared.path, &changed)?;
+        self.write_file(names::META_PROPERTIES, changed.encode().as_bytes())?;
         *meta = changed;
         Ok(())
     }
@@ -204,14 +204,12 @@ impl DataDir {
             Some(found) if found == id.topic => {}
             Some(found) => return Err(OpenLogError::OtherTopic { dir, found, expected: id.topic }),
             None => {
-                disk.create_dir_all(&dir)?;
                 let text = meta::encode_partition_metadata(id.topic);
-                write_atomically(
-                    disk,
-                    &dir.join(names::PARTITION_METADATA),
-                    text.as_bytes(),
-                    Durability::Whole,
-                )?;
+                let path = dir.join(names::PARTITION_METADATA);
+                self.shared.reserve.spend(|| {
+                    disk.create_dir_all(&dir)?;
+                    write_atomically(disk, &path, text.as_bytes(), Durability::Whole)
+                })?;
             }
         }
         let key = (topic_name.to_owned(), id.partition);
@@ -224,7 +222,10 @@ impl DataDir {
             high_watermark: found.high_watermark.unwrap_or_default(),
         };
         let place = Place { topic: topic_name, id, dir: dir.into() };
-        let (log, recovered) = recovery::open(&self.shared, place, config, points, now)?;
+        let (log, recovered) = self
+            .shared
+            .reserve
+            .spend(|| recovery::open(&self.shared, &place, config.clone(), points, now))?;
         self.shared.register(key, log.reader());
         Ok((log, recovered))
     }
@@ -284,17 +285,12 @@ impl DataDir {
     /// Says that all logs are closed: the next start has nothing to recover.
     pub fn mark_clean(&self, broker_epoch: BrokerEpoch) -> io::Result<()> {
         let content = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
-        write_atomically(
-            &*self.shared.disk,
-            &self.shared.path.join(names::CLEAN_SHUTDOWN),
-            content.as_bytes(),
-            Durability::Synced,
-        )
+        self.write_file(names::CLEAN_SHUTDOWN, content.as_bytes())
     }
 
     /// Replaces a small file of the node's own, durably and in one step.
     pub fn write_state(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        write_atomically(&*self.shared.disk, &self.shared.path.join(name), content, Durability::Synced)
+        self.write_file(name, content)
     }
 
     /// Reads what [`DataDir::write_state`] wrote.
@@ -306,6 +302,11 @@ impl DataDir {
     pub fn remove_state(&self, name: &str) -> io::Result<()> {
         remove_if_there(&*self.shared.disk, &self.shared.path.join(name))?;
         self.shared.disk.sync_dir(&self.shared.path)
+    }
+
+    fn write_file(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let (disk, path) = (&*self.shared.disk, self.shared.path.join(name));
+        self.shared.reserve.spend(|| write_atomically(disk, &path, content, Durability::Synced))
     }
 
     fn topic_id(&self, dir: &Path) -> io::Result<Option<TopicId>> {
@@ -404,13 +405,18 @@ fn begin_run(disk: &dyn Disk, path: &Path, meta: &MetaProperties, previous: Shut
     if previous != Shutdown::ProcessCrash {
         remove_if_there(disk, &path.join(names::WRITTEN_POINTS))?;
     }
-    write_atomically(disk, &path.join(names::BOOT_ID), disk.boot_id()?.as_bytes(), Durability::Written)?;
+    let boot_id = disk.boot_id()?;
+    write_if_new(disk, &path.join(names::BOOT_ID), boot_id.as_bytes(), Durability::Written)?;
     remove_if_there(disk, &path.join(names::CLEAN_SHUTDOWN))?;
-    write_meta(disk, path, meta)
+    write_if_new(disk, &path.join(names::META_PROPERTIES), meta.encode().as_bytes(), Durability::Synced)
 }
 
-fn write_meta(disk: &dyn Disk, path: &Path, meta: &MetaProperties) -> io::Result<()> {
-    write_atomically(disk, &path.join(names::META_PROPERTIES), meta.encode().as_bytes(), Durability::Synced)
+/// Spares a full disk what is there already.
+fn write_if_new(disk: &dyn Disk, path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    if read_file(disk, path)?.as_deref() == Some(content) {
+        return Ok(());
+    }
+    write_atomically(disk, path, content, durability)
 }
 
 fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {

@@ -19,6 +19,7 @@ mod names;
 mod reader;
 mod real;
 mod recovery;
+mod reserve;
 mod retention;
 mod scan;
 mod segment;

@@ -130,6 +130,26 @@ impl Log {
         now: Timestamp,
         producers: Producers<'_>,
     ) -> Result<(), AppendError> {
+        match self.try_append(batch, prefix, rest, now, producers) {
+            Err(AppendError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                self.shared.note_full();
+                if self.config.may_use_reserve && self.shared.reserve.give_up() {
+                    return self.try_append(batch, prefix, rest, now, producers);
+                }
+                Err(error.into())
+            }
+            other => other,
+        }
+    }
+
+    fn try_append(
+        &mut self,
+        batch: &BatchSummary,
+        prefix: &[u8; 16],
+        rest: &[u8],
+        now: Timestamp,
+        producers: Producers<'_>,
+    ) -> Result<(), AppendError> {
         let log_end = self.reader.log_end();
         if batch.base_offset < log_end {
             return Err(AppendError::OutOfOrder { base_offset: batch.base_offset, log_end });
@@ -146,12 +166,7 @@ impl Log {
         if self.epochs.latest().is_none_or(|latest| latest < batch.leader_epoch) {
             self.assign_epoch(batch.leader_epoch, batch.base_offset)?;
         }
-        self.write(batch, prefix, rest).inspect_err(|error| {
-            if error.kind() == io::ErrorKind::StorageFull {
-                self.shared.note_full();
-            }
-        })?;
-        Ok(())
+        Ok(self.write(batch, prefix, rest)?)
     }
 
     /// Starts a new segment at the log's end.
@@ -293,7 +308,8 @@ impl Log {
     pub(crate) fn write_epochs(&self, durability: Durability) -> io::Result<()> {
         let text = checkpoint::encode_epochs(self.epochs.entries());
         let path = self.reader.dir.join(names::LEADER_EPOCHS);
-        write_atomically(&*self.reader.disk, &path, text.as_bytes(), durability)
+        let disk = &*self.reader.disk;
+        self.shared.reserve.spend(|| write_atomically(disk, &path, text.as_bytes(), durability))
     }
 }
 
@@ -334,7 +350,8 @@ impl Log {
         if kind == CheckpointKind::Sync {
             self.bytes_since_sync = 0;
         }
-        Checkpoint::new(Arc::clone(&self.reader), kind, record::encode_producer_snapshot(producers))
+        let producers = record::encode_producer_snapshot(producers);
+        Checkpoint::new(Arc::clone(&self.reader), Arc::clone(&self.shared), kind, producers)
     }
 
     /// Makes all durable, with the producers' state, so that the next start has nothing to recover.

@@ -53,7 +53,7 @@ pub(crate) struct Place<'a> {
 /// Opens the log in a directory, or begins one there.
 pub(crate) fn open(
     shared: &Arc<Shared>,
-    place: Place<'_>,
+    place: &Place<'_>,
     config: LogConfig,
     points: Points,
     now: Timestamp,

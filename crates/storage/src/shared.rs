@@ -12,6 +12,7 @@ use types::{Offset, PartitionId, Timestamp};
 use crate::disk::{Disk, Durability, read_file, write_atomically};
 use crate::log::AppendError;
 use crate::reader::LogReader;
+use crate::reserve::Reserve;
 use crate::{checkpoint, names};
 
 /// The default low water: the larger of this and one hundredth of the disk.
@@ -23,6 +24,7 @@ pub(crate) type LogKey = (String, PartitionId);
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) path: PathBuf,
+    pub(crate) reserve: Reserve,
     registry: Mutex<Registry>,
     trash: Mutex<Vec<Trash>>,
     low_water_bytes: AtomicU64,
@@ -102,6 +104,7 @@ impl Shared {
         }
         let registry = Mutex::new(Registry { found, ..Registry::default() });
         Ok(Shared {
+            reserve: Reserve::new(Arc::clone(&disk), &path),
             disk,
             path,
             registry,
@@ -165,7 +168,8 @@ impl Shared {
         if written.get(column.name) == Some(&text) {
             return Ok(());
         }
-        write_atomically(&*self.disk, &self.path.join(column.name), text.as_bytes(), durability)?;
+        let path = self.path.join(column.name);
+        self.reserve.spend(|| write_atomically(&*self.disk, &path, text.as_bytes(), durability))?;
         written.insert(column.name, text);
         Ok(())
     }
@@ -215,6 +219,9 @@ impl Shared {
         self.bytes_since_look.store(0, Ordering::Relaxed);
         let low_water_bytes = self.low_water_bytes.load(Ordering::Relaxed);
         let is_low = free_bytes < low_water_bytes;
+        if !is_low && let Err(error) = self.reserve.take() {
+            tracing::warn!(%error, dir = %self.path.display(), "no space is reserved for a full disk");
+        }
         if self.is_low.swap(is_low, Ordering::Relaxed) != is_low {
             match is_low {
                 true => {

@@ -9,6 +9,7 @@ use types::Offset;
 use crate::disk::{Disk, Durability, OpenMode};
 use crate::reader::LogReader;
 use crate::segment::Segment;
+use crate::shared::Shared;
 use crate::{names, snapshots};
 
 /// Which crash a point is good for.
@@ -25,6 +26,7 @@ pub enum CheckpointKind {
 #[derive(Debug)]
 pub struct Checkpoint {
     reader: Arc<LogReader>,
+    shared: Arc<Shared>,
     kind: CheckpointKind,
     upto: Offset,
     truncations: u64,
@@ -34,7 +36,12 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Only the log's writer makes one: the state of the producers belongs to this very end.
-    pub(crate) fn new(reader: Arc<LogReader>, kind: CheckpointKind, producers: Vec<u8>) -> Checkpoint {
+    pub(crate) fn new(
+        reader: Arc<LogReader>,
+        shared: Arc<Shared>,
+        kind: CheckpointKind,
+        producers: Vec<u8>,
+    ) -> Checkpoint {
         let upto = reader.log_end();
         let unsynced = reader.recovery_point();
         let segments = match kind {
@@ -49,7 +56,7 @@ impl Checkpoint {
             }
             CheckpointKind::Sync | CheckpointKind::Written => Vec::new(),
         };
-        Checkpoint { kind, upto, truncations: reader.truncations(), segments, producers, reader }
+        Checkpoint { kind, upto, shared, truncations: reader.truncations(), segments, producers, reader }
     }
 
     /// The offset below which all is durable afterwards.
@@ -66,7 +73,8 @@ impl Checkpoint {
         };
         let has_news = self.upto > self.reader.written_point() || !self.segments.is_empty();
         if has_news {
-            snapshots::write_encoded(disk, dir, self.upto, &self.producers, durability)?;
+            let write = || snapshots::write_encoded(disk, dir, self.upto, &self.producers, durability);
+            self.shared.reserve.spend(write)?;
             snapshots::prune(disk, dir)?;
         }
         if !self.segments.is_empty() {
