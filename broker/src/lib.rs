@@ -2,6 +2,7 @@
 
 mod admin;
 mod api;
+mod coordinators;
 mod lifecycle;
 mod metrics;
 mod net;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{BrokerEpoch, BrokerId, Uuid};
 
+use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
@@ -151,6 +152,7 @@ async fn build(
         blocking,
         partitions: Arc::new(Partitions::new(data_dir)),
         fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
+        groups: GroupCoordinators::new(&broker_config),
         metrics: Metrics::new(),
         quorum,
         registration: watch::Sender::new(None),

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use types::BrokerEpoch;
 
+use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::quorum::{MetadataHandle, MetadataQuorum};
@@ -33,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) quorum: MetadataQuorum,
     /// The partitions that it leads.
     pub(crate) partitions: Arc<Partitions>,
+    /// The consumer groups that it coordinates.
+    pub(crate) groups: GroupCoordinators,
     /// Sessions of consumers.
     pub(crate) fetch_sessions: Sessions,
     /// Producer ids that this broker may still give out.

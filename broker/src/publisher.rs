@@ -85,6 +85,7 @@ async fn open(node: &Arc<Node>, image: &Arc<Image>, topic: &Arc<TopicImage>) {
         })
     });
     join_all(opening).await;
+    node.groups.topic_opened(node, topic);
 }
 
 async fn delete(node: &Arc<Node>, topic: &TopicImage) {
@@ -99,6 +100,7 @@ async fn delete(node: &Arc<Node>, topic: &TopicImage) {
             }
         })
         .await;
+    node.groups.topic_deleted(topic);
     node.metrics.forget_topic(&topic.name);
 }
 

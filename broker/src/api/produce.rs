@@ -179,16 +179,7 @@ impl Pending {
             Ok(appending) => appending,
             Err(refusal) => return refused(refusal),
         };
-        let answer = match ticket {
-            AppendTicket::Done(answer) => answer,
-            AppendTicket::Waiting(mut answer) => match tokio::time::timeout_at(deadline, &mut answer).await {
-                Ok(answer) => answer.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)),
-                Err(_) => {
-                    partition.tick(node.wall.now());
-                    answer.await.unwrap_or(Err(ErrorCode::RequestTimedOut))
-                }
-            },
-        };
+        let answer = ticket.wait(&partition, &node.wall, deadline).await;
         match answer {
             Ok(appended) => PartitionProduceResponse {
                 index: self.index,

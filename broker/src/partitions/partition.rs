@@ -10,9 +10,11 @@ use record::{BatchHeader, BatchSummary, ProducerSnapshotEntry, patched_prefix};
 use replication::{Acks, Appended, Bounds, Effect, Event, Leader, WaiterId};
 use storage::{Checkpoint, CheckpointKind, Log, LogReader};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 use types::{ErrorCode, LeaderEpoch, Monotonic, Now, Offset, TopicPartition};
 
 use super::flusher::Flusher;
+use crate::seams::Wall;
 
 type Answer = Result<Appended, ErrorCode>;
 
@@ -35,6 +37,23 @@ pub(crate) enum AppendTicket {
     Done(Answer),
     /// It comes once the high watermark has passed the batch.
     Waiting(oneshot::Receiver<Answer>),
+}
+
+impl AppendTicket {
+    /// Waits for the answer, at most until the deadline: then the leader says what became of it.
+    pub(crate) async fn wait(self, partition: &Partition, wall: &Wall, deadline: Instant) -> Answer {
+        let mut answer = match self {
+            AppendTicket::Done(answer) => return answer,
+            AppendTicket::Waiting(answer) => answer,
+        };
+        match tokio::time::timeout_at(deadline, &mut answer).await {
+            Ok(answer) => answer.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)),
+            Err(_) => {
+                partition.tick(wall.now());
+                answer.await.unwrap_or(Err(ErrorCode::RequestTimedOut))
+            }
+        }
+    }
 }
 
 /// A batch to append, and how.
@@ -168,19 +187,15 @@ impl Partition {
         }
     }
 
-    /// Appends a batch that this node made, and answers when it is committed.
-    pub(crate) async fn append_as_leader(
+    /// Appends a batch that this node made.
+    pub(crate) fn append_as_leader(
         self: &Arc<Self>,
         now: Now,
         bytes: Bytes,
         timeout: Duration,
-    ) -> Answer {
+    ) -> AppendTicket {
         let header = BatchHeader::parse(&bytes).expect("a batch that this node built");
-        let append = Append { batch: header.summary(), bytes, acks: Acks::All, timeout };
-        match self.append(now, append) {
-            AppendTicket::Done(answer) => answer,
-            AppendTicket::Waiting(answer) => answer.await.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)),
-        }
+        self.append(now, Append { batch: header.summary(), bytes, acks: Acks::All, timeout })
     }
 
     /// Tells those whose time is over so.
