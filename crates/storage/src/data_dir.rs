@@ -8,7 +8,8 @@ use bytes::Bytes;
 use types::{BrokerEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition, Uuid};
 
 use crate::config::LogConfig;
-use crate::disk::{Disk, Durability, LockGuard, read_file, write_atomically};
+use crate::disk::{Disk, Durability, LockGuard, read_file, remove_if_there, write_atomically};
+use crate::identity::{begin_run, identify, previous_shutdown};
 use crate::log::Log;
 use crate::meta::{self, InvalidProperties, MetaProperties};
 use crate::names::{self, LogDirName};
@@ -341,87 +342,5 @@ impl DataDir {
             }
         }
         Ok(())
-    }
-}
-
-/// Reads or makes `meta.properties`; true if it was made.
-fn identify(
-    disk: &dyn Disk,
-    path: &Path,
-    node_id: i32,
-    cluster_id: Option<&str>,
-) -> Result<(MetaProperties, bool), OpenDirError> {
-    let io_error = |source| OpenDirError::Io { path: path.to_owned(), source };
-    let Some(content) = read_file(disk, &path.join(names::META_PROPERTIES)).map_err(io_error)? else {
-        let directory_id = Uuid::from_random(disk.random().map_err(io_error)?);
-        let meta = MetaProperties { cluster_id: cluster_id.map(str::to_owned), node_id, directory_id };
-        return Ok((meta, true));
-    };
-    let text = String::from_utf8_lossy(&content);
-    let meta = MetaProperties::decode(&text)
-        .map_err(|source| OpenDirError::InvalidMeta { path: path.to_owned(), source })?;
-    if meta.node_id != node_id {
-        return Err(OpenDirError::OtherNode {
-            path: path.to_owned(),
-            found: meta.node_id,
-            expected: node_id,
-        });
-    }
-    match (&meta.cluster_id, cluster_id) {
-        (Some(found), Some(expected)) if found != expected => {
-            let (path, found, expected) = (path.to_owned(), found.clone(), expected.to_owned());
-            Err(OpenDirError::OtherCluster { path, found, expected })
-        }
-        (None, Some(expected)) => {
-            Ok((MetaProperties { cluster_id: Some(expected.to_owned()), ..meta }, false))
-        }
-        _ => Ok((meta, false)),
-    }
-}
-
-fn previous_shutdown(disk: &dyn Disk, path: &Path) -> io::Result<Shutdown> {
-    if let Some(content) = read_file(disk, &path.join(names::CLEAN_SHUTDOWN))? {
-        return Ok(Shutdown::Clean { broker_epoch: broker_epoch(&content) });
-    }
-    let boot_id = read_file(disk, &path.join(names::BOOT_ID))?;
-    Ok(match boot_id {
-        Some(boot_id) if boot_id == disk.boot_id()?.as_bytes() => Shutdown::ProcessCrash,
-        _ => Shutdown::Unclean,
-    })
-}
-
-/// The number after `"brokerEpoch":`; -1 where an older Kafka wrote none.
-fn broker_epoch(content: &[u8]) -> BrokerEpoch {
-    let text = String::from_utf8_lossy(content);
-    let digits = text.split_once("\"brokerEpoch\"").map(|(_, rest)| rest.trim_start_matches([':', ' ']));
-    let digits =
-        digits.map(|rest| rest.split(|c: char| c != '-' && !c.is_ascii_digit()).next().unwrap_or_default());
-    BrokerEpoch(digits.and_then(|digits| digits.parse().ok()).unwrap_or(-1))
-}
-
-/// From here on a crash is a crash: the marker goes, the boot id stays.
-fn begin_run(disk: &dyn Disk, path: &Path, meta: &MetaProperties, previous: Shutdown) -> io::Result<()> {
-    // Written points are good for the boot in which they were taken: they go before the boot id changes.
-    if previous != Shutdown::ProcessCrash {
-        remove_if_there(disk, &path.join(names::WRITTEN_POINTS))?;
-    }
-    let boot_id = disk.boot_id()?;
-    write_if_new(disk, &path.join(names::BOOT_ID), boot_id.as_bytes(), Durability::Written)?;
-    remove_if_there(disk, &path.join(names::CLEAN_SHUTDOWN))?;
-    write_if_new(disk, &path.join(names::META_PROPERTIES), meta.encode().as_bytes(), Durability::Synced)
-}
-
-/// Spares a full disk what is there already.
-fn write_if_new(disk: &dyn Disk, path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
-    if read_file(disk, path)?.as_deref() == Some(content) {
-        return Ok(());
-    }
-    write_atomically(disk, path, content, durability)
-}
-
-fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match disk.remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }

@@ -145,3 +145,11 @@ pub(crate) fn write_atomically(
     }
     Ok(())
 }
+
+/// Removes a file that may not be there.
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -12,6 +12,7 @@ mod disk;
 pub mod dump;
 mod epochs;
 pub mod fake;
+mod identity;
 mod index;
 mod log;
 mod meta;
