@@ -70,6 +70,19 @@ pub enum RunError {
 
 /// Runs a node until `shutdown` resolves, and stops it cleanly.
 pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    let (node, tasks) = start(config).await?;
+    let life = live(&node, &tasks);
+    tokio::pin!(shutdown);
+    let result = tokio::select! {
+        result = life => result,
+        () = &mut shutdown => Ok(()),
+    };
+    stop(&node, tasks).await;
+    result
+}
+
+/// What a node has before it is part of a cluster: its quorum, its background work and its admin endpoint.
+pub(crate) async fn start(config: NodeConfig) -> Result<(Arc<Node>, TaskTracker), RunError> {
     config.validate()?;
     check_roles(&config)?;
     let data_dir = open_data_dir(&config)?;
@@ -82,14 +95,7 @@ pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Resu
     tasks.spawn(admin::serve(Arc::clone(&node), admin_listener));
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
-    let life = live(&node, &tasks);
-    tokio::pin!(shutdown);
-    let result = tokio::select! {
-        result = life => result,
-        () = &mut shutdown => Ok(()),
-    };
-    stop(&node, tasks).await;
-    result
+    Ok((node, tasks))
 }
 
 fn check_roles(config: &NodeConfig) -> Result<(), RunError> {
@@ -165,7 +171,7 @@ async fn build(
 }
 
 /// Becomes part of the cluster and serves.
-async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), RunError> {
+pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), RunError> {
     let mut servers = Vec::new();
     let mut endpoints = Vec::new();
     for (index, listener) in node.config.listeners.iter().enumerate() {
@@ -248,7 +254,7 @@ async fn set_strays_aside(node: &Arc<Node>) {
 }
 
 /// Takes no new request, lets those under way finish, writes everything down.
-async fn stop(node: &Arc<Node>, tasks: TaskTracker) {
+pub(crate) async fn stop(node: &Arc<Node>, tasks: TaskTracker) {
     tracing::info!("stopping");
     node.stopping.cancel();
     tasks.close();

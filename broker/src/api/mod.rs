@@ -289,3 +289,6 @@ fn random_positive() -> i32 {
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok();
     (i32::from_ne_bytes(bytes) & i32::MAX).max(1)
 }
+
+#[cfg(test)]
+mod tests;
