@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use client::admin::{Admin, OffsetToCommit, TopicPartitionName};
 use node::Node;
 
 const RECORDS: u32 = 4000;
@@ -156,4 +157,33 @@ fn complain_about(text: &str, state: &str) {
         }
         assert!(!line.contains("isvalid: false"), "{state}: {line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafkas_formatter_reads_our_consumer_offsets() {
+    let Some(peer) = peer() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = Node::found(folder.path(), &[("offsets.topic.num.partitions", "1")]);
+    node.create_topic("read", &[]).await;
+    let partition = TopicPartitionName::new("read", 0);
+    let commit = OffsetToCommit { partition, offset: 42, leader_epoch: -1 };
+    Admin::new(node.client()).commit_offsets("readers", &[commit]).await.expect("the offset is committed");
+    let read = read_offsets(&peer, &node);
+    assert!(read.contains("\"group\":\"readers\"") && read.contains("\"offset\":42"), "{read}");
+    node.kill();
+    let dir = node.data_dir().join("__consumer_offsets-0");
+    let text = dump(&peer, &files(&dir, &["log"]), &["--offsets-decoder"]);
+    complain_about(&text, "offsets");
+    assert!(text.contains("readers") && text.contains("42"), "{text}");
+}
+
+/// What Kafka's console consumer makes of the topic.
+fn read_offsets(peer: &Path, node: &Node) -> String {
+    let output = Command::new(peer)
+        .args(["tool", "org.apache.kafka.tools.consumer.ConsoleConsumer", "--topic", "__consumer_offsets"])
+        .args(["--bootstrap-server", &node.bootstrap(), "--from-beginning", "--timeout-ms", "5000"])
+        .args(["--formatter", "org.apache.kafka.tools.consumer.OffsetsMessageFormatter"])
+        .output()
+        .expect("KAFKA_PEER can be run");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
