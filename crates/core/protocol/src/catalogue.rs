@@ -55,3 +55,39 @@ fn round_trip<M: Message>(bytes: Bytes, version: i16) -> Result<Bytes, RoundTrip
     message.encode(&mut encoder, version)?;
     Ok(encoder.into_bytes())
 }
+
+/// Does with arbitrary bytes whatever a node does with bytes from the network: reads them as a request with its header,
+/// and as the message and version that the first bytes choose. What can be read must be writable, and reading that again
+/// must change nothing. This is the body of the fuzz target `frames`.
+///
+/// # Panics
+///
+/// If the codecs break that promise; that is what it is for.
+pub fn probe(input: &Bytes) {
+    let mut decoder = Decoder::new(input.clone());
+    if let Ok((key, header)) = crate::frame::decode_request_header(&mut decoder) {
+        let request = codecs().find(|codec| {
+            codec.family == "message"
+                && codec.name.strip_suffix("Request").is_some_and(|name| name == key.name())
+        });
+        if let Some(request) = request {
+            probe_message(request, header.request_api_version, decoder.rest());
+        }
+    }
+    if let Some((&[high, low, version], _)) = input.split_first_chunk::<3>() {
+        let all: Vec<&Codec> = codecs().collect();
+        let codec = all[usize::from(u16::from_be_bytes([high, low])) % all.len()];
+        probe_message(codec, codec.versions.min + i16::from(version % 32), input.slice(3..));
+    }
+}
+
+fn probe_message(codec: &Codec, version: i16, bytes: Bytes) {
+    match (codec.round_trip)(bytes, version) {
+        Ok(written) => {
+            let again = (codec.round_trip)(written.clone(), version);
+            assert_eq!(again, Ok(written), "{} {version}", codec.name);
+        }
+        Err(RoundTripError::Decode(_)) => {}
+        Err(RoundTripError::Encode(error)) => panic!("{} {version}: {error}", codec.name),
+    }
+}
