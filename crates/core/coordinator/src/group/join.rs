@@ -2,7 +2,7 @@
 
 use types::{ErrorCode, Now};
 
-use super::coordinator::{GroupCoordinator, Turn};
+use super::coordinator::{GroupCoordinator, Then, Turn};
 use super::member::{Member, millis};
 use super::state::Group;
 use super::{Effect, GroupState, JoinGroup, JoinedGroup, Response, WaiterId};
@@ -100,13 +100,13 @@ impl Group {
         match self.state {
             GroupState::PreparingRebalance => self.update_and_rebalance(turn, &join, waiter),
             // It did not hear the answer to its join: the same answer again.
-            GroupState::CompletingRebalance if is_same => self.answer_join(turn, &id, waiter, false),
+            GroupState::CompletingRebalance if is_same => self.answer_join(turn, &id, waiter),
             GroupState::CompletingRebalance => self.update_and_rebalance(turn, &join, waiter),
             GroupState::Stable if self.is_leader(&id) || !is_same => {
                 self.update_and_rebalance(turn, &join, waiter);
             }
             // A follower whose subscription is what it was has nothing to rebalance.
-            GroupState::Stable => self.answer_join(turn, &id, waiter, false),
+            GroupState::Stable => self.answer_join(turn, &id, waiter),
             GroupState::Empty | GroupState::Dead => {
                 turn.answer(waiter, JoinedGroup::refused(ErrorCode::UnknownMemberId, &id));
             }
@@ -143,7 +143,6 @@ impl Group {
         if let Some(waiter) = member.awaiting_sync.take() {
             turn.answer(waiter, super::SyncedGroup::refused(ErrorCode::FencedInstanceId));
         }
-        let old_protocols = std::mem::take(&mut member.protocols);
         member.id.clone_from(&fresh);
         member.update(&join);
         member.touch(turn.now.monotonic);
@@ -152,11 +151,15 @@ impl Group {
         if was_leader {
             self.leader = Some(fresh.clone());
         }
-        let keeps_subscription = old_protocols.iter().all(|old| join.protocols.contains(old));
-        let keeps_protocol = self.elect_protocol() == self.protocol;
-        if self.state == GroupState::Stable && keeps_subscription && keeps_protocol {
-            self.store_members(turn);
-            self.answer_join(turn, &fresh, waiter, join.can_skip_assignment);
+        // Its subscription names what it owned, which differs after a restart: only the protocol counts.
+        if self.state == GroupState::Stable && self.elect_protocol() == self.protocol {
+            let response = match (was_leader, join.can_skip_assignment) {
+                // A client that cannot skip must not believe that it leads, or it would assign once more.
+                (true, false) => self.joined_under(&fresh, old),
+                (true, true) | (false, _) => self.joined(&fresh, was_leader),
+            };
+            let on_error = |error, _| JoinedGroup::refused(error, "");
+            self.store_members(turn, Then::Answer { waiter, response, on_error });
             return;
         }
         let member = self.members.get_mut(&fresh).expect("it was just added");
@@ -166,36 +169,36 @@ impl Group {
     }
 
     /// Answers one member's join with what the group is.
-    pub(super) fn answer_join(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: &str,
-        waiter: WaiterId,
-        skip_assignment: bool,
-    ) {
-        let is_leader = self.is_leader(id);
+    pub(super) fn answer_join(&mut self, turn: &mut Turn<'_>, id: &str, waiter: WaiterId) {
+        turn.answer(waiter, self.joined(id, false));
+        if let Some(member) = self.members.get_mut(id) {
+            member.touch(turn.now.monotonic);
+        }
+    }
+
+    fn joined(&self, id: &str, skip_assignment: bool) -> Response {
         let protocol = self.protocol.as_deref();
-        let members = match is_leader {
-            true => self
-                .members
-                .values()
-                .map(|member| (member.id.clone(), member.instance_id.clone(), member.subscription(protocol)))
-                .collect(),
+        let describe =
+            |member: &Member| (member.id.clone(), member.instance_id.clone(), member.subscription(protocol));
+        let members = match self.is_leader(id) {
+            true => self.members.values().map(describe).collect(),
             false => Vec::new(),
         };
-        let response = Response::Joined(JoinedGroup {
-            error: None,
+        let leader = self.leader.clone().unwrap_or_default();
+        Response::Joined(JoinedGroup { leader, skip_assignment, members, ..self.joined_as(id) })
+    }
+
+    fn joined_under(&self, id: &str, leader: &str) -> Response {
+        Response::Joined(JoinedGroup { leader: leader.to_owned(), ..self.joined_as(id) })
+    }
+
+    fn joined_as(&self, id: &str) -> JoinedGroup {
+        JoinedGroup {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
-            leader: self.leader.clone().unwrap_or_default(),
             member: id.to_owned(),
-            skip_assignment: skip_assignment && is_leader,
-            members,
-        });
-        turn.answer(waiter, response);
-        if let Some(member) = self.members.get_mut(id) {
-            member.touch(turn.now.monotonic);
+            ..JoinedGroup::default()
         }
     }
 }

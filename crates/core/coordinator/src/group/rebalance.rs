@@ -82,7 +82,7 @@ impl Group {
             self.protocol = None;
             self.leader = None;
             self.enter(GroupState::Empty, turn.now.wall);
-            self.store_members(turn);
+            self.store_members(turn, Then::Nothing);
             return;
         }
         // The leader assigns: it has to be somebody who is here.
@@ -97,7 +97,7 @@ impl Group {
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             match self.members.get_mut(&id).and_then(|member| member.awaiting_join.take()) {
-                Some(waiter) => self.answer_join(turn, &id, waiter, false),
+                Some(waiter) => self.answer_join(turn, &id, waiter),
                 None => self.members.get_mut(&id).expect("listed above").touch(turn.now.monotonic),
             }
         }
@@ -137,11 +137,11 @@ impl Group {
     }
 
     /// Has the log follow the members.
-    pub(super) fn store_members(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn store_members(&mut self, turn: &mut Turn<'_>, then: Then) {
         let assignments =
             self.members.values().map(|member| (member.id.clone(), member.assignment.clone())).collect();
         let record = GroupRecord::Group { group: self.id.clone(), value: Some(self.to_stored(&assignments)) };
-        turn.append(vec![record], Then::Nothing);
+        turn.append(vec![record], then);
     }
 
     /// Tells everybody who waits.

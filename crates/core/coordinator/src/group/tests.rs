@@ -366,10 +366,43 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self() {
 }
 
 #[test]
+fn a_static_leader_that_comes_back_does_not_assign_again() {
+    let mut machine = Machine::new();
+    let first = machine.ask(Command::Join(join_static("one", "a")));
+    let generation = machine.joined(first).generation;
+    let assigned = machine.ask(Command::Sync(SyncGroup {
+        group: GROUP.to_owned(),
+        member: "a".to_owned(),
+        instance_id: Some("one".to_owned()),
+        generation,
+        protocol_type: None,
+        protocol: None,
+        assignments: vec![("a".to_owned(), Bytes::from_static(b"p0"))],
+    }));
+    assert_eq!(machine.assignment(assigned).unwrap(), "p0");
+
+    // It owns nothing after its restart, which its subscription says: no reason to rebalance.
+    let protocols = vec![("range".to_owned(), Bytes::from_static(b"another subscription"))];
+    let old_client = JoinGroup { protocols: protocols.clone(), ..join_static("one", "b") };
+    let back = machine.ask(Command::Join(old_client));
+    let joined = machine.joined(back);
+    assert_eq!((joined.generation, joined.leader.as_str(), joined.skip_assignment), (generation, "a", false));
+    assert!(joined.members.is_empty(), "it takes its former self for the leader");
+
+    let new_client = JoinGroup { protocols, can_skip_assignment: true, ..join_static("one", "c") };
+    let back = machine.ask(Command::Join(new_client));
+    let joined = machine.joined(back);
+    assert_eq!((joined.generation, joined.leader.as_str(), joined.skip_assignment), (generation, "c", true));
+    assert_eq!(joined.members.len(), 1);
+}
+
+#[test]
 fn offsets_are_committed_by_members_and_by_consumers_that_assign_themselves() {
     let mut machine = Machine::new();
+    assert_eq!(machine.commit("", 3, 5, ""), ErrorCode::GroupIdNotFound);
     assert_eq!(machine.commit("", -1, 5, ""), ErrorCode::None);
     assert_eq!(machine.committed(), Some(5));
+    assert_eq!(machine.commit("gone", -1, 6, ""), ErrorCode::None, "nobody is in the group");
     let (leader, _, generation) = machine.stable();
     assert_eq!(machine.commit(&leader, generation, 7, "note"), ErrorCode::None);
     assert_eq!(machine.committed(), Some(7));
