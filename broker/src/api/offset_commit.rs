@@ -15,6 +15,8 @@ use crate::node::Node;
 
 /// From this version on topics come by id (KIP-848).
 const FIRST_WITH_TOPIC_IDS: i16 = 10;
+/// Before this version a group that is not there is a generation that is not there.
+const FIRST_WITH_GROUP_NOT_FOUND: i16 = 9;
 
 /// One topic of the request: who it is, and what became of each partition.
 struct Topic {
@@ -45,6 +47,9 @@ pub(crate) async fn handle(
         Ok(Response::Offsets(_, committed)) => take(&mut topics, committed),
         Ok(_) => unreachable!("the coordinator answers what it was asked"),
         Err(code) => topics.iter_mut().for_each(|topic| topic.fail(code)),
+    }
+    if context.api_version < FIRST_WITH_GROUP_NOT_FOUND {
+        topics.iter_mut().for_each(Topic::say_it_the_old_way);
     }
     let topics = topics.into_iter().map(Topic::into_response).collect();
     OffsetCommitResponse { topics, ..OffsetCommitResponse::default() }
@@ -94,6 +99,12 @@ impl Topic {
     fn fail(&mut self, error: ErrorCode) {
         for (_, code) in self.results.iter_mut().filter(|(_, code)| code.is_none()) {
             *code = error;
+        }
+    }
+
+    fn say_it_the_old_way(&mut self) {
+        for (_, code) in self.results.iter_mut().filter(|(_, code)| *code == ErrorCode::GroupIdNotFound) {
+            *code = ErrorCode::IllegalGeneration;
         }
     }
 

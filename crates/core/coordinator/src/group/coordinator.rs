@@ -1,6 +1,6 @@
 //! The groups of one partition of `__consumer_offsets`: commands in, effects out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use types::{ErrorCode, Monotonic, Now};
@@ -48,6 +48,20 @@ pub(super) struct Turn<'a> {
     pub(super) config: &'a GroupConfig,
     pub(super) effects: &'a mut Vec<Effect>,
     pub(super) appends: &'a mut Appends,
+}
+
+impl Appends {
+    /// The offsets of a group that are on their way.
+    pub(super) fn offsets_of(&self, group: &str) -> BTreeSet<(String, i32)> {
+        let records = self.waiting.values().flat_map(|append| &append.records);
+        let offsets = records.filter_map(|record| match record {
+            GroupRecord::Offset { group: of, topic, partition, .. } if of == group => {
+                Some((topic.clone(), *partition))
+            }
+            GroupRecord::Offset { .. } | GroupRecord::Group { .. } => None,
+        });
+        offsets.collect()
+    }
 }
 
 impl Turn<'_> {

@@ -1,5 +1,7 @@
 //! How far groups have come: committing, reading and forgetting offsets.
 
+use std::collections::BTreeSet;
+
 use types::{ErrorCode, Now};
 
 use super::coordinator::{GroupCoordinator, Then, Turn};
@@ -35,12 +37,12 @@ impl GroupCoordinator {
         let CommitOffsets { group, member, instance_id, generation, .. } = commit;
         let Some(group) = self.groups.get_mut(group) else {
             // A consumer that assigns itself needs no group; a member of one that is not there is of another time.
-            return if *generation < 0 { Ok(()) } else { Err(ErrorCode::IllegalGeneration) };
+            return if *generation < 0 { Ok(()) } else { Err(ErrorCode::GroupIdNotFound) };
         };
         if group.state == GroupState::Dead {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
-        if *generation < 0 && member.is_empty() && group.state == GroupState::Empty {
+        if *generation < 0 && group.state == GroupState::Empty {
             return Ok(());
         }
         if *generation >= 0 || !member.is_empty() || instance_id.is_some() {
@@ -139,11 +141,12 @@ impl GroupCoordinator {
             effects.push(Effect::Complete { waiter, response: Response::Done(error) });
             return;
         }
+        let on_the_way = self.appends.offsets_of(group);
         self.with_group(now, group, effects, |group, turn| {
             group.enter(GroupState::Dead, turn.now.wall);
             let response = Response::Done(ErrorCode::None);
             turn.append(
-                group.tombstones(),
+                group.tombstones(on_the_way),
                 Then::Answer { waiter, response, on_error: |error, _| Response::Done(error) },
             );
         });
@@ -210,11 +213,14 @@ impl Group {
         })
     }
 
-    /// What takes the group and all its offsets out of the log.
-    pub(super) fn tombstones(&self) -> Vec<GroupRecord> {
-        let offsets = self.offsets.iter().flat_map(|(topic, partitions)| {
-            partitions.keys().map(move |partition| tombstone(&self.id, topic, *partition))
+    /// What takes the group and all its offsets out of the log, also those whose records are still on the way there:
+    /// they come first, and would bring the group back.
+    fn tombstones(&self, on_the_way: BTreeSet<(String, i32)>) -> Vec<GroupRecord> {
+        let known = self.offsets.iter().flat_map(|(topic, partitions)| {
+            partitions.keys().map(move |partition| (topic.clone(), *partition))
         });
+        let all: BTreeSet<_> = known.chain(on_the_way).collect();
+        let offsets = all.into_iter().map(|(topic, partition)| tombstone(&self.id, &topic, partition));
         offsets.chain([GroupRecord::Group { group: self.id.clone(), value: None }]).collect()
     }
 }

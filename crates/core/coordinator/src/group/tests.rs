@@ -454,6 +454,30 @@ fn only_an_empty_group_is_deleted_and_a_subscribed_topic_keeps_its_offsets() {
 }
 
 #[test]
+fn a_commit_that_is_on_its_way_does_not_outlive_its_group() {
+    let mut machine = Machine::new();
+    machine.commit("", -1, 5, "");
+    let partition = OffsetToCommit { partition: 1, offset: 9, leader_epoch: -1, metadata: String::new() };
+    let commit = Command::Commit(CommitOffsets {
+        group: GROUP.to_owned(),
+        member: String::new(),
+        instance_id: None,
+        generation: -1,
+        topics: vec![("t".to_owned(), vec![partition])],
+    });
+    let (now, mut effects) = (machine.now(), Vec::new());
+    machine.coordinator.handle(now, commit, WaiterId(100), &mut effects);
+    machine.coordinator.handle(now, Command::Delete { group: GROUP.to_owned() }, WaiterId(101), &mut effects);
+    machine.carry_out(effects);
+    assert_eq!(machine.answers.remove(&101), Some(Response::Done(ErrorCode::None)));
+    assert_eq!(machine.state(), GroupState::Dead);
+
+    let mut copy = Machine::new();
+    machine.log.iter().for_each(|record| copy.coordinator.replay(record));
+    assert_eq!(copy.state(), GroupState::Dead, "nor does it come back with the log");
+}
+
+#[test]
 fn offsets_of_a_group_without_members_expire_and_then_the_group() {
     let mut machine = Machine::new();
     let (leader, follower, generation) = machine.stable();
