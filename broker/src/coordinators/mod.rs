@@ -39,6 +39,19 @@ struct Running {
     groups: SharedGroups,
 }
 
+impl Running {
+    /// Clients come back when the groups are loaded; a queue of them would only time out.
+    fn ready(&self) -> Result<mpsc::Sender<Ask>, ErrorCode> {
+        if self.commands.is_closed() {
+            return Err(ErrorCode::NotCoordinator);
+        }
+        match self.groups.is_loaded() {
+            true => Ok(self.commands.clone()),
+            false => Err(ErrorCode::CoordinatorLoadInProgress),
+        }
+    }
+}
+
 impl GroupCoordinators {
     /// None yet.
     pub(crate) fn new(config: &BrokerConfig) -> GroupCoordinators {
@@ -104,15 +117,16 @@ impl GroupCoordinators {
     ) -> Result<Response, ErrorCode> {
         let partition =
             partition_of(&node.metadata().image(), group).ok_or(ErrorCode::CoordinatorNotAvailable)?;
-        let commands = self.read(|running| running.get(&partition).map(|one| one.commands.clone()));
-        ask(&commands.ok_or(ErrorCode::NotCoordinator)?, command).await
+        let commands = self.read(|running| running.get(&partition).map(Running::ready));
+        ask(&commands.unwrap_or(Err(ErrorCode::NotCoordinator))?, command).await
     }
 
     /// Has every coordinator carry out a command.
     pub(crate) async fn ask_all(&self, command: &Command) -> Result<Vec<Response>, ErrorCode> {
+        let ready = self.read(|running| running.values().map(Running::ready).collect::<Vec<_>>());
         let mut answers = Vec::new();
-        for commands in self.all() {
-            answers.push(ask(&commands, command.clone()).await?);
+        for commands in ready {
+            answers.push(ask(&commands?, command.clone()).await?);
         }
         Ok(answers)
     }

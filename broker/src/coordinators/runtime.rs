@@ -2,6 +2,7 @@
 //! coordinator, writes what it asks for and answers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,10 @@ const LOAD_BYTES: u32 = 1 << 20;
 
 /// The groups of a partition, for the task and for those who count them.
 #[derive(Clone, Debug)]
-pub(super) struct SharedGroups(Arc<Mutex<GroupCoordinator>>);
+pub(super) struct SharedGroups {
+    coordinator: Arc<Mutex<GroupCoordinator>>,
+    is_loaded: Arc<AtomicBool>,
+}
 
 /// A command and who waits for its answer.
 #[derive(Debug)]
@@ -47,11 +51,17 @@ struct Runtime {
 
 impl SharedGroups {
     pub(super) fn new(coordinator: GroupCoordinator) -> SharedGroups {
-        SharedGroups(Arc::new(Mutex::new(coordinator)))
+        let coordinator = Arc::new(Mutex::new(coordinator));
+        SharedGroups { coordinator, is_loaded: Arc::default() }
+    }
+
+    /// Whether everything that the log has is known.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, GroupCoordinator> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,6 +80,7 @@ pub(super) async fn run(
         return;
     }
     groups.lock().loaded(node.wall.now());
+    groups.is_loaded.store(true, Ordering::Release);
     let mut runtime = Runtime {
         node,
         partition,
