@@ -10,7 +10,7 @@ use bytes::Bytes;
 use coordinator::group::{AppendId, Command, Effect, GroupCoordinator, GroupRecord, Response, WaiterId};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use futures::stream::FuturesOrdered;
 use record::{BatchBuilder, Batches, Compression};
 use replication::Appended;
 use storage::ReadError;
@@ -46,7 +46,8 @@ struct Runtime {
     groups: SharedGroups,
     waiters: BTreeMap<WaiterId, oneshot::Sender<Response>>,
     next_waiter: u64,
-    writing: FuturesUnordered<BoxFuture<'static, Written>>,
+    /// Their results are taken in the order of the log, or of two commits of an offset the older could win.
+    writing: FuturesOrdered<BoxFuture<'static, Written>>,
 }
 
 impl SharedGroups {
@@ -87,7 +88,7 @@ pub(super) async fn run(
         groups,
         waiters: BTreeMap::new(),
         next_waiter: 0,
-        writing: FuturesUnordered::new(),
+        writing: FuturesOrdered::new(),
     };
     runtime.serve(&mut asked).await;
 }
@@ -151,14 +152,15 @@ impl Runtime {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::error!(error, "a group's record has no form");
-                self.writing.push(Box::pin(async move { (id, Err(ErrorCode::UnknownServerError)) }));
+                self.writing.push_back(Box::pin(async move { (id, Err(ErrorCode::UnknownServerError)) }));
                 return;
             }
         };
         let ticket = self.partition.append_as_leader(now, batch, timeout);
         let (partition, node) = (Arc::clone(&self.partition), Arc::clone(&self.node));
         let deadline = tokio::time::Instant::now() + timeout;
-        self.writing.push(Box::pin(async move { (id, ticket.wait(&partition, &node.wall, deadline).await) }));
+        self.writing
+            .push_back(Box::pin(async move { (id, ticket.wait(&partition, &node.wall, deadline).await) }));
     }
 
     fn resign(&mut self) {
