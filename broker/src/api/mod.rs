@@ -113,6 +113,12 @@ pub(crate) enum RequestError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// It failed, and its client does not wait for an answer.
+    #[error("a {} request failed that is not answered", .api.name())]
+    Unanswerable {
+        /// The API.
+        api: ApiKey,
+    },
     /// A response that has no form in the request's version: a bug.
     #[error("cannot encode the {} response, version {version}", .api.name())]
     Response {
@@ -217,24 +223,28 @@ struct Call {
 
 /// What handlers may return: a response, one with ranges of files, or none.
 trait IntoReply<R> {
-    fn into_reply(self) -> Option<Reply<R>>;
+    fn into_reply(self) -> Result<Option<Reply<R>>, Unanswerable>;
 }
 
+/// A request failed whose client does not wait for an answer: only the end of the connection tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unanswerable;
+
 impl<R: Message> IntoReply<R> for R {
-    fn into_reply(self) -> Option<Reply<R>> {
-        Some(Reply::from(self))
+    fn into_reply(self) -> Result<Option<Reply<R>>, Unanswerable> {
+        Ok(Some(Reply::from(self)))
     }
 }
 
 impl<R: Message> IntoReply<R> for Reply<R> {
-    fn into_reply(self) -> Option<Reply<R>> {
-        Some(self)
+    fn into_reply(self) -> Result<Option<Reply<R>>, Unanswerable> {
+        Ok(Some(self))
     }
 }
 
-impl<R: Message> IntoReply<R> for Option<R> {
-    fn into_reply(self) -> Option<Reply<R>> {
-        self.map(Reply::from)
+impl<R: Message> IntoReply<R> for Result<Option<R>, Unanswerable> {
+    fn into_reply(self) -> Result<Option<Reply<R>>, Unanswerable> {
+        self.map(|response| response.map(Reply::from))
     }
 }
 
@@ -253,6 +263,7 @@ async fn run<R: Request, O: IntoReply<R::Response>>(
         R::decode(&mut body, version).map_err(|source| RequestError::Body { api: key, version, source })?;
     drop(body);
     let reply = handler(&call.node, &call.context, request).await.into_reply();
+    let reply = reply.map_err(|Unanswerable| RequestError::Unanswerable { api: key })?;
     let elapsed = call.started.elapsed();
     let Some(Reply { response, slices }) = reply else {
         call.node.metrics.request(key, version, elapsed, call.request_bytes, 0);

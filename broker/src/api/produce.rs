@@ -15,7 +15,7 @@ use replication::Acks;
 use tokio::time::Instant;
 use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId};
 
-use super::RequestContext;
+use super::{RequestContext, Unanswerable};
 use crate::node::Node;
 use crate::partitions::{Append, AppendTicket, Partition, TopicRef};
 
@@ -24,12 +24,12 @@ const FIRST_WITH_TOPIC_IDS: i16 = 13;
 /// Older producers cannot know of zstd (KIP-110).
 const FIRST_WITH_ZSTD: i16 = 7;
 
-/// `None` under acks=0, which has no answer.
+/// Nothing under acks=0, which has no answer; if it failed, the connection's end has its client ask for new metadata.
 pub(crate) async fn handle(
     node: &Arc<Node>,
     context: &RequestContext,
     request: ProduceRequest,
-) -> Option<ProduceResponse> {
+) -> Result<Option<ProduceResponse>, Unanswerable> {
     let acks = Acks::from_wire(request.acks);
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let call = Call { node, version: context.api_version, acks, timeout, now: node.wall.now() };
@@ -59,7 +59,14 @@ pub(crate) async fn handle(
             ..Default::default()
         });
     }
-    (acks != Some(Acks::None)).then_some(response)
+    if acks != Some(Acks::None) {
+        return Ok(Some(response));
+    }
+    let mut answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    match answers.all(|answer| answer.error_code == 0) {
+        true => Ok(None),
+        false => Err(Unanswerable),
+    }
 }
 
 /// What is common to the batches of one request.

@@ -17,7 +17,7 @@ use protocol::{ApiKey, Records};
 use record::{BatchBuilder, Batches, Compression};
 use types::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, Uuid};
 
-use super::Harness;
+use super::{Harness, RequestError};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -150,6 +150,10 @@ async fn acks_zero_is_written_and_not_answered() {
     request.topic_data[0].topic_id = Uuid::ZERO;
     assert!(harness.send(12, &request).await.unwrap().is_none());
     assert_eq!(base_offsets(&fetch(&harness, 12, ("t", id), 0).await), [0]);
+    let mut unknown = produce_request("missing", id, 0, batch(NOW_MS));
+    unknown.topic_data[0].topic_id = Uuid::ZERO;
+    let refused = harness.send(12, &unknown).await;
+    assert!(matches!(refused, Err(RequestError::Unanswerable { .. })), "the connection's end is the answer");
     harness.stop().await;
 }
 
