@@ -1,5 +1,7 @@
 //! What clients do with a log, in every version of every API that they do it by.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
@@ -268,6 +270,70 @@ async fn every_version_deletes_records_and_knows_epochs() {
         assert_eq!(ask(epoch, epoch + 1).await, (0, -1, -1), "{version}");
         let newer = (ErrorCode::UnknownLeaderEpoch.code(), -1, -1);
         assert_eq!(ask(epoch + 1, epoch).await, newer, "{version}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_fetch_waits_for_enough_and_is_woken_by_it() {
+    let harness = Harness::start().await;
+    let topic = ("t", harness.create_topic("t", &[]).await);
+    let request = FetchRequest { min_bytes: 1, max_wait_ms: 60_000, ..fetch_request(18, topic, 0) };
+    let waiting = harness.ask(18, &request);
+    let produced = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        produce(&harness, 13, topic, batch(NOW_MS)).await
+    };
+    let (fetched, _) = tokio::join!(waiting, produced);
+    assert_eq!(base_offsets(&fetched.responses[0].partitions[0]), [0]);
+    let started = Instant::now();
+    let request = FetchRequest { min_bytes: 1 << 20, max_wait_ms: 100, ..fetch_request(18, topic, 0) };
+    let fetched = harness.ask(18, &request).await;
+    assert!(started.elapsed() >= Duration::from_millis(100), "there is less than was asked for");
+    assert_eq!(
+        base_offsets(&fetched.responses[0].partitions[0]),
+        [0],
+        "when the time is over, what is there"
+    );
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_answers_with_what_is_new() {
+    let harness = Harness::start().await;
+    let topic = ("t", harness.create_topic("t", &[]).await);
+    produce(&harness, 13, topic, batch(NOW_MS)).await;
+    let opening = FetchRequest { session_epoch: 0, ..fetch_request(18, topic, 0) };
+    let opened = harness.ask(18, &opening).await;
+    assert_ne!(opened.session_id, 0);
+    assert_eq!(base_offsets(&opened.responses[0].partitions[0]), [0]);
+    let session_id = opened.session_id;
+    let next = FetchRequest { session_id, session_epoch: 1, ..fetch_request(18, topic, 1) };
+    assert!(harness.ask(18, &next).await.responses.is_empty(), "nothing is new");
+    produce(&harness, 13, topic, batch(NOW_MS)).await;
+    let idle = FetchRequest { session_id, session_epoch: 2, max_bytes: 1 << 20, ..Default::default() };
+    let answer = harness.ask(18, &idle).await;
+    assert_eq!(base_offsets(&answer.responses[0].partitions[0]), [1], "the session knows what is wanted");
+    assert_eq!(answer.responses[0].topic_id, topic.1.0);
+    let wrong = harness.ask(18, &idle).await.error_code;
+    assert_eq!(wrong, ErrorCode::InvalidFetchSessionEpoch.code());
+    let mixed = FetchRequest { session_epoch: 3, ..idle };
+    assert_eq!(harness.ask(12, &mixed).await.error_code, ErrorCode::FetchSessionTopicIdError.code());
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn limits_hold_except_for_the_first_batch() {
+    let harness = Harness::start().await;
+    let topic = ("t", harness.create_topic("t", &[]).await);
+    for _ in 0..3 {
+        produce(&harness, 13, topic, batch(NOW_MS)).await;
+    }
+    let size = i32::try_from(batch(NOW_MS).len()).unwrap();
+    for (max_bytes, expected) in [(1, vec![0]), (2 * size, vec![0, 1]), (3 * size - 1, vec![0, 1])] {
+        let request = FetchRequest { max_bytes, ..fetch_request(18, topic, 0) };
+        let fetched = harness.ask(18, &request).await;
+        assert_eq!(base_offsets(&fetched.responses[0].partitions[0]), expected, "{max_bytes}");
     }
     harness.stop().await;
 }
