@@ -1,11 +1,15 @@
-//! Generated files. Each generator writes below a root that it is given, so that `tidy` can run it elsewhere and
+//! Generated files. Each generator writes below a root that it is given, or says what it would write, so that `tidy` can
 //! compare.
 
+pub(crate) mod crds;
 pub(crate) mod protocol;
 
 use std::path::Path;
 
+use anyhow::ensure;
 use clap::Subcommand;
+
+use crate::tidy::generated;
 
 /// What to generate.
 #[derive(Debug, Subcommand)]
@@ -16,6 +20,12 @@ pub(crate) enum What {
         #[arg(long)]
         refresh: bool,
     },
+    /// The custom resource definitions, bare and in the Helm chart.
+    Crds {
+        /// Writes nothing and fails if a file is not current.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 pub(crate) fn run(root: &Path, what: What) -> anyhow::Result<()> {
@@ -25,6 +35,12 @@ pub(crate) fn run(root: &Path, what: What) -> anyhow::Result<()> {
                 protocol::refresh(root)?;
             }
             protocol::generate(root, root)
+        }
+        What::Crds { check: false } => crds::generate(root),
+        What::Crds { check: true } => {
+            let findings = generated::definitions(root)?;
+            ensure!(findings.is_empty(), "{}", findings.join("\n"));
+            Ok(())
         }
     }
 }

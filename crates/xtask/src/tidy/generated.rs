@@ -4,14 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use super::{Findings, Texts, read_texts};
-use crate::codegen::protocol;
+use crate::codegen::{crds, protocol};
 
-/// The folders that hold nothing but generated files.
+/// The folders that hold nothing but messages.
 fn folders() -> Vec<String> {
     protocol::FAMILIES.iter().map(|(_, folder)| format!("crates/core/protocol/src/{folder}")).collect()
 }
 
-pub(super) fn check(root: &Path) -> anyhow::Result<Findings> {
+/// The protocol crate's messages.
+pub(super) fn messages(root: &Path) -> anyhow::Result<Findings> {
     let elsewhere = tempfile::tempdir()?;
     protocol::generate(root, elsewhere.path())?;
     let folders = folders();
@@ -19,6 +20,13 @@ pub(super) fn check(root: &Path) -> anyhow::Result<Findings> {
     let committed = read_texts(root, &folders, "rs")?;
     let fresh = read_texts(&fs::canonicalize(elsewhere.path())?, &folders, "rs")?;
     Ok(differences(&committed, &fresh))
+}
+
+/// The custom resource definitions.
+pub(crate) fn definitions(root: &Path) -> anyhow::Result<Findings> {
+    let mut committed = read_texts(root, &["crds", "charts"], "yaml")?;
+    committed.retain(|path, _| path.starts_with("crds/") || path.contains("/templates/crd-"));
+    Ok(differences(&committed, &crds::files()?))
 }
 
 fn differences(committed: &Texts, fresh: &Texts) -> Findings {
@@ -46,5 +54,11 @@ mod tests {
         let findings = differences(&committed, &fresh);
         assert_eq!(findings.len(), 3, "{findings:?}");
         assert!(findings[2].starts_with("left.rs"));
+    }
+
+    #[test]
+    fn the_definitions_say_what_the_types_say() {
+        let findings = definitions(&crate::workspace_root()).expect("the tree can be read");
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 }

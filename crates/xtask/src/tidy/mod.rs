@@ -2,7 +2,7 @@
 //! what it looks at to what is wrong with it, so that its tests can show it something bad; reading the tree is done here.
 
 mod dependencies;
-mod generated;
+pub(crate) mod generated;
 mod imports;
 mod links;
 mod sizes;
@@ -25,7 +25,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let architecture = fs::read_to_string(root.join("ARCHITECTURE.md"))?;
 
     let mut findings = dependencies::check(root, &architecture)?;
-    findings.extend(generated::check(root)?);
+    findings.extend(generated::messages(root)?);
+    findings.extend(generated::definitions(root)?);
     findings.extend(heads(&rust));
     findings.extend(imports::check(&rust));
     findings.extend(links::check(&markdown(root)?, |path| root.join(path).exists()));
