@@ -9,6 +9,7 @@ use std::time::Duration;
 use config::node::{NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
 use replication::{FetchSessions, SessionConfig};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage::{DataDir, OpenDirError, RealDisk};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +86,7 @@ pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Resu
 pub(crate) async fn start(config: NodeConfig) -> Result<(Arc<Node>, TaskTracker), RunError> {
     config.validate()?;
     check_roles(&config)?;
+    raise_file_limit();
     let data_dir = open_data_dir(&config)?;
     let admin_listener = tokio::net::TcpListener::bind(&config.admin.bind)
         .await
@@ -96,6 +98,14 @@ pub(crate) async fn start(config: NodeConfig) -> Result<(Arc<Node>, TaskTracker)
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
     Ok((node, tasks))
+}
+
+/// Segments and connections need more files than a shell's limit for small programs allows; the JVM does the same.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 fn check_roles(config: &NodeConfig) -> Result<(), RunError> {

@@ -1,13 +1,15 @@
 //! What is counted, in one registry per node. Counters are moved where things happen; gauges are read when Prometheus
 //! asks.
 
+mod dashboards;
+mod groups;
 mod scrape;
 
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use protocol::ApiKey;
 use types::ErrorCode;
@@ -30,7 +32,11 @@ pub(crate) struct Metrics {
     topic_records_in: IntCounterVec,
     topic_bytes_in: IntCounterVec,
     topic_bytes_out: IntCounterVec,
-    connections: IntGauge,
+    topic_produces: IntCounterVec,
+    topic_produces_failed: IntCounterVec,
+    topic_fetches: IntCounterVec,
+    topic_fetches_failed: IntCounterVec,
+    connections: IntGaugeVec,
     connections_opened: IntCounter,
     connections_refused: IntCounter,
 }
@@ -66,7 +72,22 @@ impl Metrics {
             topic_records_in: counters("taffrail_topic_records_in_total", "Records produced.", topic),
             topic_bytes_in: counters("taffrail_topic_bytes_in_total", "Bytes of batches produced.", topic),
             topic_bytes_out: counters("taffrail_topic_bytes_out_total", "Bytes of batches fetched.", topic),
-            connections: register(&registry, IntGauge::new("taffrail_connections", "Open connections.")),
+            topic_produces: counters("taffrail_topic_produces_total", "Batches that came.", topic),
+            topic_produces_failed: counters(
+                "taffrail_topic_produces_failed_total",
+                "Batches that were refused.",
+                topic,
+            ),
+            topic_fetches: counters("taffrail_topic_fetches_total", "Partitions that were asked for.", topic),
+            topic_fetches_failed: counters(
+                "taffrail_topic_fetches_failed_total",
+                "Partitions that were asked for and could not be given.",
+                topic,
+            ),
+            connections: register(
+                &registry,
+                IntGaugeVec::new(Opts::new("taffrail_connections", "Open connections."), &["listener"]),
+            ),
             connections_opened: register(
                 &registry,
                 IntCounter::new("taffrail_connections_opened_total", "Connections that were accepted."),
@@ -101,8 +122,9 @@ impl Metrics {
     }
 
     /// A response holds an error.
-    pub(crate) fn error(&self, api: ApiKey, error: ErrorCode) {
-        self.request_errors.with_label_values(&[api.name(), error.name()]).inc();
+    pub(crate) fn error(&self, api: ApiKey, code: i16) {
+        let error = ErrorCode::from_code(code).map_or("?", ErrorCode::name);
+        self.request_errors.with_label_values(&[api.name(), error]).inc();
     }
 
     /// A batch was produced to a topic.
@@ -111,28 +133,52 @@ impl Metrics {
         self.topic_bytes_in.with_label_values(&[topic]).inc_by(u64::from(bytes));
     }
 
-    /// Batches were fetched from a topic.
-    pub(crate) fn fetched(&self, topic: &str, bytes: u32) {
+    /// A batch came for a topic, and was taken or not.
+    pub(crate) fn produce(&self, topic: &str, is_taken: bool) {
+        self.topic_produces.with_label_values(&[topic]).inc();
+        if !is_taken {
+            self.topic_produces_failed.with_label_values(&[topic]).inc();
+        }
+    }
+
+    /// A partition of a topic was asked for, and so much of it was given.
+    pub(crate) fn fetched(&self, topic: &str, bytes: u32, error: ErrorCode) {
         self.topic_bytes_out.with_label_values(&[topic]).inc_by(u64::from(bytes));
+        self.topic_fetches.with_label_values(&[topic]).inc();
+        if !error.is_none() {
+            self.topic_fetches_failed.with_label_values(&[topic]).inc();
+        }
     }
 
     /// A topic is gone, and its series with it.
     pub(crate) fn forget_topic(&self, topic: &str) {
-        for counters in [&self.topic_records_in, &self.topic_bytes_in, &self.topic_bytes_out] {
+        for counters in self.by_topic() {
             // It is not there if nothing was ever counted.
             counters.remove_label_values(&[topic]).ok();
         }
     }
 
+    fn by_topic(&self) -> [&IntCounterVec; 7] {
+        [
+            &self.topic_records_in,
+            &self.topic_bytes_in,
+            &self.topic_bytes_out,
+            &self.topic_produces,
+            &self.topic_produces_failed,
+            &self.topic_fetches,
+            &self.topic_fetches_failed,
+        ]
+    }
+
     /// A connection was accepted.
-    pub(crate) fn connection_opened(&self) {
-        self.connections.inc();
+    pub(crate) fn connection_opened(&self, listener: &str) {
+        self.connections.with_label_values(&[listener]).inc();
         self.connections_opened.inc();
     }
 
     /// A connection ended.
-    pub(crate) fn connection_closed(&self) {
-        self.connections.dec();
+    pub(crate) fn connection_closed(&self, listener: &str) {
+        self.connections.with_label_values(&[listener]).dec();
     }
 
     /// A connection was refused by a limit.
@@ -156,6 +202,9 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheu
 /// The text that Prometheus scrapes.
 pub(crate) fn render(node: &Node) -> prometheus::Result<String> {
     let mut families = node.metrics.registry.gather();
+    families.extend(dashboards::gather(&families));
     families.extend(scrape::gather(node)?);
+    families.extend(groups::gather(node)?);
+    families.sort_by(|a, b| a.name().cmp(b.name()));
     TextEncoder::new().encode_to_string(&families)
 }

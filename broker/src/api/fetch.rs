@@ -243,7 +243,7 @@ fn answer(
     for (target, _) in targets.into_iter().zip(selected).filter(|(_, is_selected)| *is_selected) {
         let Target { key, outcome, partition, .. } = target;
         if let Ok(partition) = &partition {
-            node.metrics.fetched(partition.topic_name(), outcome.slice.len());
+            node.metrics.fetched(partition.topic_name(), outcome.slice.len(), outcome.error);
         }
         let data = outcome.into_wire(key.partition, isolation_level, &mut reply);
         topic_response(&mut reply.response, key.topic).partitions.push(data);

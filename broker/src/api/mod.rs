@@ -12,6 +12,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_topic_partitions;
+mod errors;
 mod fetch;
 mod find_coordinator;
 mod groups;
@@ -41,7 +42,9 @@ use protocol::frame::{self, Frame};
 use protocol::{ApiKey, DecodeError, Decoder, EncodeError, Message, Records, Request, Utf8Bytes};
 use storage::LogSlice;
 use tokio::time::Instant;
+use types::ErrorCode;
 
+use self::errors::Errors;
 use crate::node::Node;
 
 /// Who is at the other end of a connection.
@@ -249,7 +252,7 @@ impl<R: Message> IntoReply<R> for Result<Option<R>, Unanswerable> {
 }
 
 /// Decodes, asks the handler, encodes.
-async fn run<R: Request, O: IntoReply<R::Response>>(
+async fn run<R: Request<Response: Errors>, O: IntoReply<R::Response>>(
     call: Call,
     mut body: Decoder,
     handler: impl AsyncFnOnce(&Arc<Node>, &RequestContext, R) -> O,
@@ -269,6 +272,11 @@ async fn run<R: Request, O: IntoReply<R::Response>>(
         call.node.metrics.request(key, version, elapsed, call.request_bytes, 0);
         return Ok(Answer::Nothing);
     };
+    response.each_error(&mut |code| {
+        if code != ErrorCode::None.code() {
+            call.node.metrics.error(key, code);
+        }
+    });
     let frame = frame::encode_response(key, version, correlation_id, &response)
         .map_err(|source| RequestError::Response { api: key, version, source })?;
     let response_bytes = frame.bytes.len() + slices.iter().map(|slice| slice.len() as usize).sum::<usize>();

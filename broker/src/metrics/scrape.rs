@@ -2,28 +2,39 @@
 //! made for kafka_exporter and for Strimzi's JMX exporter rules look up.
 
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, Opts, Registry};
+use prometheus::{Counter, GaugeVec, Opts, Registry};
 use types::TopicPartition;
 
 use crate::node::Node;
 use crate::partitions::Partition;
 
 /// Gauges that live for one scrape.
-struct Gauges {
+pub(super) struct Gauges {
     registry: Registry,
 }
 
 /// All gauges of a node.
 pub(super) fn gather(node: &Node) -> prometheus::Result<Vec<MetricFamily>> {
-    let gauges = Gauges { registry: Registry::new() };
+    let gauges = Gauges::new();
     partitions(node, &gauges)?;
     cluster(node, &gauges)?;
     process(&gauges)?;
-    Ok(gauges.registry.gather())
+    Ok(gauges.gather())
 }
 
 impl Gauges {
-    fn family(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+    /// None yet.
+    pub(super) fn new() -> Gauges {
+        Gauges { registry: Registry::new() }
+    }
+
+    /// All of them, with their values.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// One more.
+    pub(super) fn family(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
         let family = GaugeVec::new(Opts::new(name, help), labels)?;
         self.registry.register(Box::new(family.clone()))?;
         Ok(family)
@@ -92,6 +103,19 @@ fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
         "As kafka_exporter has it.",
         labels,
     )?;
+    let jmx = |name: &str| gauges.family(name, "As Strimzi's JMX rules name it.", labels);
+    let jmx_replicas = jmx("kafka_cluster_partition_replicascount")?;
+    let jmx_in_sync = jmx("kafka_cluster_partition_insyncreplicascount")?;
+    let jmx_under = jmx("kafka_cluster_partition_underreplicated")?;
+    let addresses =
+        gauges.family("kafka_broker_info", "As kafka_exporter has it: the id.", &["id", "address"])?;
+    for broker in image.brokers() {
+        if let Some(endpoint) = broker.endpoints.first() {
+            let address = format!("{}:{}", endpoint.host, endpoint.port);
+            let id = broker.id.0.to_string();
+            addresses.with_label_values(&[&id, &address]).set(f64::from(broker.id.0));
+        }
+    }
     let counts = gauges.family("kafka_topic_partitions", "As kafka_exporter has it.", &["topic"])?;
     let (mut total, mut offline, mut under_replicated) = (0, 0, 0);
     for topic in image.topics() {
@@ -107,6 +131,9 @@ fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
             in_sync.with_label_values(&label).set(partition.isr.len() as f64);
             preferred.with_label_values(&label).set(f64::from(u8::from(is_preferred)));
             under.with_label_values(&label).set(f64::from(u8::from(is_under)));
+            jmx_replicas.with_label_values(&label).set(partition.replicas.len() as f64);
+            jmx_in_sync.with_label_values(&label).set(partition.isr.len() as f64);
+            jmx_under.with_label_values(&label).set(f64::from(u8::from(is_under)));
             total += 1;
             under_replicated += usize::from(is_under);
             offline += usize::from(partition.leader.is_none());
@@ -169,11 +196,11 @@ fn process(gauges: &Gauges) -> prometheus::Result<()> {
         boot.lines().find_map(|line| line.strip_prefix("btime ")).and_then(|text| text.parse::<f64>().ok());
     let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     for (name, help, value) in [
-        ("process_cpu_seconds_total", "CPU time, user and system.", (field(14) + field(15)) / ticks),
         ("process_resident_memory_bytes", "Resident memory.", field(24) * page),
         ("process_virtual_memory_bytes", "Virtual memory.", field(23)),
         ("process_threads", "Threads.", field(20)),
         ("process_open_fds", "Open file descriptors.", files as f64),
+        ("process_max_fds", "How many file descriptors may be open.", files_max() as f64),
         (
             "process_start_time_seconds",
             "Start, in seconds since the epoch.",
@@ -182,5 +209,11 @@ fn process(gauges: &Gauges) -> prometheus::Result<()> {
     ] {
         gauges.single(name, help, value)?;
     }
-    Ok(())
+    let cpu = Counter::new("process_cpu_seconds_total", "CPU time, user and system.")?;
+    cpu.inc_by((field(14) + field(15)) / ticks);
+    gauges.registry.register(Box::new(cpu))
+}
+
+fn files_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

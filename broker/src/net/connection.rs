@@ -61,7 +61,12 @@ pub(super) async fn serve(
             biased;
             Some((size, answer)) = in_flight.next() => {
                 bytes_in_flight -= size;
-                send(&mut *stream, answer?).await?;
+                // A peer that takes nothing of its answer for so long is gone, or might as well be.
+                let sent = send(&mut *stream, answer?);
+                match idle_timeout {
+                    Some(timeout) => tokio::time::timeout(timeout, sent).await.map_err(io::Error::from)??,
+                    None => sent.await?,
+                }
                 last_active = Instant::now();
             }
             frame = reader.next(&mut stream), if may_read => {

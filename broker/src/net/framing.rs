@@ -49,7 +49,12 @@ impl FrameReader {
             let wanted = match self.announced()? {
                 Some(length) if self.buffer.len() >= LENGTH_BYTES + length => {
                     self.buffer.advance(LENGTH_BYTES);
-                    return Ok(Some(self.buffer.split_to(length).freeze()));
+                    let frame = self.buffer.split_to(length).freeze();
+                    if self.buffer.is_empty() && length > READ_BYTES {
+                        // What is left of a large frame's memory would hold on to all of it while the peer idles.
+                        self.buffer = BytesMut::new();
+                    }
+                    return Ok(Some(frame));
                 }
                 Some(length) => LENGTH_BYTES + length - self.buffer.len(),
                 None => LENGTH_BYTES,
@@ -120,6 +125,15 @@ mod tests {
         assert!(matches!(frames(&[0xff; 4], 100).await.1, Some(FrameError::Length { length: -1, .. })));
         assert!(matches!(frames(&[0, 0, 0, 101], 100).await.1, Some(FrameError::Length { length: 101, .. })));
         assert!(matches!(frames(&[0, 0, 0, 5, 1], 100).await.1, Some(FrameError::Io(_))));
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_leaves_no_memory_behind() {
+        let mut reader = FrameReader::new(1 << 20);
+        let mut input = 1_000_000i32.to_be_bytes().to_vec();
+        input.resize(1_000_004, 0);
+        reader.next(&mut input.as_slice()).await.unwrap().unwrap();
+        assert_eq!(reader.buffer.capacity(), 0);
     }
 
     #[tokio::test]

@@ -48,6 +48,7 @@ struct Open {
 struct Admission {
     open: Arc<Mutex<Open>>,
     node: Arc<Node>,
+    listener: Arc<str>,
     ip: IpAddr,
 }
 
@@ -106,8 +107,9 @@ impl Server {
         }
         open.total += 1;
         open.by_ip.insert(ip, of_ip + 1);
-        node.metrics.connection_opened();
-        Some(Admission { open: Arc::clone(&self.open), node: Arc::clone(node), ip })
+        node.metrics.connection_opened(&self.name);
+        let (open, listener) = (Arc::clone(&self.open), Arc::clone(&self.name));
+        Some(Admission { open, node: Arc::clone(node), listener, ip })
     }
 }
 
@@ -119,7 +121,7 @@ impl Drop for Admission {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(open.by_ip.remove(&self.ip)),
         }
-        self.node.metrics.connection_closed();
+        self.node.metrics.connection_closed(&self.listener);
     }
 }
 
