@@ -102,8 +102,8 @@ async fn bootstrap(
     headers: HeaderMap,
     Json(request): Json<Bootstrap>,
 ) -> Response {
-    if let Err(refused) = authorize(&node, &headers) {
-        return refused;
+    if let Some(refusal) = refusal(&node, &headers) {
+        return refusal;
     }
     let voters: Result<Vec<_>, _> = request
         .voters
@@ -127,21 +127,21 @@ async fn bootstrap(
     }
 }
 
-/// The file is read each time: a rotated Secret takes effect at once.
-fn authorize(node: &Node, headers: &HeaderMap) -> Result<(), Response> {
+/// What to answer to a caller without the token. The file is read each time: a rotated Secret takes effect at once.
+fn refusal(node: &Node, headers: &HeaderMap) -> Option<Response> {
     let Some(path) = &node.config.admin.token_file else {
         let message = "admin.tokenFile is not set in broker.yaml: POSTs are refused\n";
-        return Err((StatusCode::FORBIDDEN, message).into_response());
+        return Some((StatusCode::FORBIDDEN, message).into_response());
     };
     let Ok(token) = std::fs::read_to_string(path) else {
         tracing::error!(path = %path.display(), "cannot read admin.tokenFile");
-        return Err((StatusCode::INTERNAL_SERVER_ERROR, "the token cannot be read\n").into_response());
+        return Some((StatusCode::INTERNAL_SERVER_ERROR, "the token cannot be read\n").into_response());
     };
     let given =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match given {
-        Some(given) if is_equal(given.trim().as_bytes(), token.trim().as_bytes()) => Ok(()),
-        _ => Err((StatusCode::UNAUTHORIZED, "Authorization: Bearer TOKEN is needed\n").into_response()),
+        Some(given) if is_equal(given.trim().as_bytes(), token.trim().as_bytes()) => None,
+        _ => Some((StatusCode::UNAUTHORIZED, "Authorization: Bearer TOKEN is needed\n").into_response()),
     }
 }
 

@@ -35,14 +35,8 @@ pub(crate) async fn handle(
             .map(|(partition_index, code)| OffsetDeleteResponsePartition {
                 partition_index,
                 error_code: code.code(),
-                ..OffsetDeleteResponsePartition::default()
             })
             .collect(),
-        ..OffsetDeleteResponseTopic::default()
     });
-    OffsetDeleteResponse {
-        error_code: whole.code(),
-        topics: topics.collect(),
-        ..OffsetDeleteResponse::default()
-    }
+    OffsetDeleteResponse { throttle_time_ms: 0, error_code: whole.code(), topics: topics.collect() }
 }

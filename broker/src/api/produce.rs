@@ -118,14 +118,19 @@ impl Call<'_> {
         if partition.is_internal() {
             return Err(ErrorCode::InvalidTopicException.into());
         }
-        let result = self.append_to(Arc::clone(&partition), data);
+        let result = self.append_to(Arc::clone(&partition), acks, data);
         let is_taken =
             matches!(&result, Ok(appending) if !matches!(appending.ticket, AppendTicket::Done(Err(_))));
         self.node.metrics.produce(partition.topic_name(), is_taken);
         result
     }
 
-    fn append_to(&self, partition: Arc<Partition>, data: PartitionProduceData) -> Result<Appending, Refusal> {
+    fn append_to(
+        &self,
+        partition: Arc<Partition>,
+        acks: Acks,
+        data: PartitionProduceData,
+    ) -> Result<Appending, Refusal> {
         let bytes = data.records.and_then(|records| records.inline().cloned()).unwrap_or_default();
         let config = partition.config();
         let validated = record::validate_produced(&bytes, &self.rules(&config))?;

@@ -26,7 +26,6 @@ pub(super) fn encode(record: &GroupRecord) -> Result<Encoded, EncodeError> {
                 group: group.as_str().into(),
                 topic: topic.as_str().into(),
                 partition: *partition,
-                ..Default::default()
             };
             let value = value.as_ref().map(|offset| OffsetCommitValue {
                 offset: offset.offset,
@@ -38,7 +37,7 @@ pub(super) fn encode(record: &GroupRecord) -> Result<Encoded, EncodeError> {
             Ok((encode_key(&key)?, value.map(|value| encode_value(&value)).transpose()?))
         }
         GroupRecord::Group { group, value } => {
-            let key = GroupMetadataKey { group: group.as_str().into(), ..Default::default() };
+            let key = GroupMetadataKey { group: group.as_str().into() };
             let value = value.as_ref().map(|stored| encode_value(&group_value(stored))).transpose()?;
             Ok((encode_key(&key)?, value))
         }

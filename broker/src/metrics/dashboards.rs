@@ -28,7 +28,7 @@ pub(super) fn gather(ours: &[MetricFamily]) -> Vec<MetricFamily> {
     let mut theirs = Vec::new();
     for (name, theirs_name) in BY_TOPIC {
         let metrics = find(name).map_or(&[][..], MetricFamily::get_metric);
-        let total = metrics.iter().map(|metric| metric.get_counter().value()).sum();
+        let total = metrics.iter().map(|metric| metric.get_counter().get_value()).sum();
         let mut all = vec![counter(total, Vec::new())];
         all.extend(metrics.iter().cloned());
         theirs.push(family(theirs_name, MetricType::COUNTER, all));
@@ -53,7 +53,7 @@ pub(super) fn gather(ours: &[MetricFamily]) -> Vec<MetricFamily> {
 
 fn count(metric: &Metric) -> f64 {
     match metric.get_histogram().get_sample_count() {
-        0 => metric.get_counter().value(),
+        0 => metric.get_counter().get_value(),
         samples => samples as f64,
     }
 }

@@ -203,7 +203,7 @@ impl RaftLogStorage<Quorum> for LogStore {
         let entries: Vec<_> = entries.into_iter().collect();
         let result = self.change(move |shared, state| append(shared, state, &entries)).await;
         let report =
-            result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
         callback.io_completed(report);
         result
     }

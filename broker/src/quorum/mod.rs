@@ -233,11 +233,6 @@ impl MetadataHandle {
         self.committed.clone()
     }
 
-    /// The image as it changes, after the node has acted on it.
-    pub(crate) fn published(&self) -> watch::Receiver<Committed> {
-        self.published.clone()
-    }
-
     /// Has the controller carry out a command. Answers once the change is committed and this node has acted on it, so
     /// that whoever asks next finds it done.
     pub(crate) async fn submit(&self, command: Command) -> Result<Response, SubmitError> {

@@ -159,7 +159,7 @@ impl Connection {
         self.stream.write_all(bytes).ok();
     }
 
-    /// The next frame; `None` when the broker has hung up.
+    /// The next whole frame; `None` when the broker has hung up.
     pub(crate) fn read(&mut self) -> Option<Bytes> {
         let mut length = [0; 4];
         match self.stream.read_exact(&mut length) {
@@ -170,7 +170,7 @@ impl Connection {
             }
         }
         let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut frame).expect("a whole frame");
+        self.stream.read_exact(&mut frame).ok()?;
         Some(frame.into())
     }
 
