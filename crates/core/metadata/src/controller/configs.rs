@@ -9,6 +9,9 @@ use types::{BrokerId, Decision, ErrorCode};
 use super::{ConfigChange, Controller, Failure, Outcome, Response, each, failure};
 use crate::{ConfigResource, MetadataRecord};
 
+/// The longest value, in bytes (Kafka: the largest length of a string in an old request).
+const VALUE_BYTES_MAX: usize = 32_767;
+
 /// Whose configuration is changed, as clients name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigTarget {
@@ -103,6 +106,7 @@ impl Controller {
                 list.join(",")
             }
         };
+        check_length(key, &value)?;
         match resource {
             ConfigResource::Topic(_) => validate_topic_override(key, &value).map_err(invalid)?,
             ConfigResource::Broker(_) | ConfigResource::Cluster => {
@@ -140,6 +144,14 @@ impl Controller {
         let described = config::describe_topic(overrides, &layers);
         described.into_iter().find(|config| config.definition.name == key)?.value
     }
+}
+
+pub(super) fn check_length(key: &str, value: &str) -> Result<(), Failure> {
+    if value.len() > VALUE_BYTES_MAX {
+        let message = format!("the value of {key} has {} bytes: at most {VALUE_BYTES_MAX}", value.len());
+        return Err(failure(ErrorCode::InvalidConfig, message));
+    }
+    Ok(())
 }
 
 fn invalid(error: config::ConfigError) -> Failure {

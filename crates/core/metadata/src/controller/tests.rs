@@ -8,6 +8,8 @@ use super::{
 };
 use crate::{ConfigResource, Delta, Endpoint, Image};
 
+mod random;
+
 /// A controller of `brokers` live brokers.
 fn controller(brokers: i32) -> Controller {
     let defaults =
@@ -272,4 +274,34 @@ fn a_snapshot_makes_the_same_image_and_a_delta_tells_what_changed() {
     assert_eq!(delta.deleted_topics.len(), 1);
     assert!(delta.changed_topics.is_empty() && delta.configured_topics.is_empty());
     assert!(Delta::between(&full, &full).is_empty());
+}
+
+#[test]
+fn a_request_has_bounds() {
+    let mut controller = controller(1);
+    let big = |name: &str, seed| NewTopic { partitions: 6_000, ..topic(name, seed) };
+    let command = Command::CreateTopics { topics: vec![big("a", 1), big("b", 2)], validate_only: false };
+    let Response::CreatedTopics(results) = run(&mut controller, command) else { panic!() };
+    let codes: Vec<_> = results.into_iter().map(|result| result.unwrap_err().code).collect();
+    assert_eq!(codes, [ErrorCode::PolicyViolation; 2]);
+    assert_eq!(create(&mut controller, big("a", 1)), Ok(6_000));
+    let grow = |count| {
+        let topics = vec![NewPartitions { topic: "a".to_owned(), count, assignments: None }];
+        Command::CreatePartitions { topics, validate_only: false }
+    };
+    let Response::CreatedPartitions(results) = run(&mut controller, grow(16_001)) else { panic!() };
+    assert_eq!(results[0].as_ref().unwrap_err().code, ErrorCode::PolicyViolation);
+    let Response::CreatedPartitions(results) = run(&mut controller, grow(16_000)) else { panic!() };
+    assert_eq!(results, [Ok(())]);
+    let long = format!("0:{}", "1".repeat(40_000));
+    let set = [("leader.replication.throttled.replicas", ConfigOperation::Set(long))];
+    let refused = alter(&mut controller, ConfigTarget::Topic("a".to_owned()), false, &set);
+    assert_eq!(refused, Err(ErrorCode::InvalidConfig));
+}
+
+#[test]
+fn the_quorums_own_log_is_no_topic() {
+    let mut controller = controller(1);
+    let refused = create(&mut controller, topic("__cluster_metadata", 1));
+    assert_eq!(refused, Err(ErrorCode::TopicAuthorizationFailed));
 }

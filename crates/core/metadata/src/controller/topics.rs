@@ -6,18 +6,26 @@ use types::{
 };
 
 use super::{
-    Controller, CreatedTopic, Failure, NewPartitions, NewTopic, Outcome, Response, TopicRef, each, failure,
-    placement,
+    Controller, CreatedTopic, Failure, NewPartitions, NewTopic, Outcome, Response, TopicRef, configs, each,
+    failure, placement,
 };
 use crate::{ConfigResource, MetadataRecord, TopicImage};
 
-/// Partitions that one request may create: an entry of the quorum's log stays of a size that can be replicated.
-const PARTITIONS_A_TOPIC_MAX: i32 = 10_000;
+/// Partitions that one request may create (Kafka: `MAX_PARTITIONS_PER_BATCH`): an entry of the quorum's log stays of a
+/// size that can be replicated.
+const PARTITIONS_A_REQUEST_MAX: usize = 10_000;
+/// The quorum's own log: a topic of this name would claim its folder.
+const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 
 type Planned<T> = Result<(Vec<MetadataRecord>, T), Failure>;
 
 impl Controller {
     pub(super) fn create_topics(&self, topics: Vec<NewTopic>, validate_only: bool) -> Outcome {
+        let partitions = topics.iter().map(|topic| self.partitions_asked(topic)).sum();
+        if let Err(failure) = check_count(partitions) {
+            let response = Response::CreatedTopics(vec![Err(failure); topics.len()]);
+            return Decision::unchanged(response);
+        }
         let (records, results) = each(self, topics, validate_only, Controller::create_topic);
         Decision { records, response: Response::CreatedTopics(results) }
     }
@@ -31,6 +39,15 @@ impl Controller {
     }
 
     pub(super) fn create_partitions(&self, topics: Vec<NewPartitions>, validate_only: bool) -> Outcome {
+        let existing = |topic: &NewPartitions| {
+            self.image.topic_named(&topic.topic).map_or(0, |topic| topic.partitions.len())
+        };
+        let new =
+            |topic: &NewPartitions| usize::try_from(topic.count).unwrap_or(0).saturating_sub(existing(topic));
+        if let Err(failure) = check_count(topics.iter().map(new).sum()) {
+            let response = Response::CreatedPartitions(vec![Err(failure); topics.len()]);
+            return Decision::unchanged(response);
+        }
         let (records, results) = each(self, topics, validate_only, Controller::grow_topic);
         Decision { records, response: Response::CreatedPartitions(results) }
     }
@@ -51,7 +68,19 @@ impl Controller {
         Ok((records, CreatedTopic { id: topic.id, partitions, replication_factor, configs }))
     }
 
+    fn partitions_asked(&self, topic: &NewTopic) -> usize {
+        match topic.partitions {
+            -1 if !topic.assignments.is_empty() => topic.assignments.len(),
+            -1 => usize::try_from(self.defaults.num_partitions).unwrap_or(0),
+            count => usize::try_from(count).unwrap_or(0),
+        }
+    }
+
     fn check_name(&self, name: &str) -> Result<(), Failure> {
+        if name == CLUSTER_METADATA_TOPIC {
+            let message = "creation of internal topic __cluster_metadata is prohibited";
+            return Err(failure(ErrorCode::TopicAuthorizationFailed, message));
+        }
         validate_topic_name(name).map_err(|error| {
             failure(ErrorCode::InvalidTopicException, format!("topic name is invalid: {error}"))
         })?;
@@ -80,6 +109,7 @@ impl Controller {
         let mut overrides = Overrides::new();
         for (key, value) in configs {
             let value = value.as_ref().ok_or_else(|| invalid(format!("{key} has no value")))?;
+            configs::check_length(key, value)?;
             validate_topic_override(key, value).map_err(|error| invalid(error.to_string()))?;
             overrides.insert(key.clone(), value.clone());
         }
@@ -96,8 +126,8 @@ impl Controller {
             -1 => self.defaults.num_partitions,
             count => count,
         };
-        if !(1..=PARTITIONS_A_TOPIC_MAX).contains(&partitions) {
-            let message = format!("{partitions} partitions: ask for 1 to {PARTITIONS_A_TOPIC_MAX}");
+        if partitions < 1 {
+            let message = format!("{partitions} partitions: a topic has at least 1");
             return Err(failure(ErrorCode::InvalidPartitions, message));
         }
         let replication_factor = match topic.replication_factor {
@@ -129,11 +159,8 @@ impl Controller {
         let topic = self.find(&TopicRef::Name(request.topic))?;
         let existing = topic.partitions.len();
         let wanted = usize::try_from(request.count).unwrap_or(0);
-        if wanted <= existing || request.count > PARTITIONS_A_TOPIC_MAX {
-            let message = format!(
-                "topic {:?} has {existing} partitions: ask for more than that, and at most {PARTITIONS_A_TOPIC_MAX}",
-                topic.name
-            );
+        if wanted <= existing {
+            let message = format!("topic {:?} has {existing} partitions: ask for more than that", topic.name);
             return Err(failure(ErrorCode::InvalidPartitions, message));
         }
         let factor = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
@@ -196,4 +223,14 @@ impl Controller {
         };
         found.map(|topic| &**topic).ok_or_else(|| failure(code, "there is no such topic"))
     }
+}
+
+fn check_count(partitions: usize) -> Result<(), Failure> {
+    if partitions > PARTITIONS_A_REQUEST_MAX {
+        let message = format!(
+            "excessively large number of partitions per request: {partitions}, at most {PARTITIONS_A_REQUEST_MAX}"
+        );
+        return Err(failure(ErrorCode::PolicyViolation, message));
+    }
+    Ok(())
 }
