@@ -1,20 +1,30 @@
 //! The task behind the metadata controller: decides on a draft, proposes what it decided, and answers when that is
 //! committed. Commands that come together are proposed together and share an fsync.
 
-use futures::future::join_all;
+use std::fmt;
+use std::future::ready;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use metadata::{Command, Controller, ControllerDefaults, MetadataRecord, Response};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::impls::ProgressResponder;
 use tokio::sync::{mpsc, oneshot, watch};
 use types::{Decision, Shard};
 
 use super::SubmitError;
-use super::raft::{Proposal, Raft, VoterId};
+use super::codec;
+use super::raft::{CommittedLeaderId, Proposal, Raft, VoterId};
 use super::state_machine::Committed;
 use crate::seams::Wall;
 
 /// Commands that are decided on before the first of them is committed.
 const COMMANDS_A_ROUND_MAX: usize = 64;
+/// What one command may write: an entry is held in memory several times, and sent to other voters in one piece.
+const ENTRY_BYTES_MAX: usize = 8 << 20;
+
+type Decided = Decision<MetadataRecord, Response>;
 
 /// A command and who waits for it. The answer comes with the end of the log that holds what was decided.
 #[derive(Debug)]
@@ -34,74 +44,100 @@ pub(super) async fn run(
 ) {
     let mut submissions = Vec::with_capacity(COMMANDS_A_ROUND_MAX);
     while waiting.recv_many(&mut submissions, COMMANDS_A_ROUND_MAX).await > 0 {
-        let leads = match lead(&raft, voter).await {
-            true => Some(committed.borrow().clone()),
-            false => None,
-        };
-        let Some(base) = leads else {
+        let Some(office) = office(&raft, voter).await else {
             for submission in submissions.drain(..) {
                 submission.answer.send(Err(SubmitError::NoController)).ok();
             }
             continue;
         };
         // The draft starts from the committed image of the round, because the round before it has been waited for.
+        let base = committed.borrow().clone();
         let draft = Controller::new((*base.image).clone(), defaults.clone());
-        round(&raft, draft, base.end, wall, submissions.drain(..)).await;
+        Round { raft: &raft, office, base_end: base.end, wall }.run(draft, submissions.drain(..)).await;
     }
 }
 
-/// Whether this node is the active controller: it leads, and has applied all that was in the log when it took office.
-async fn lead(raft: &Raft, voter: VoterId) -> bool {
-    let is_leader = {
+/// The term in which this node is the active controller: it leads, and has applied all that was in the log when it took
+/// office.
+async fn office(raft: &Raft, voter: VoterId) -> Option<CommittedLeaderId> {
+    let term = {
         let metrics = raft.metrics();
         let metrics = metrics.borrow_watched();
-        metrics.state == ServerState::Leader && metrics.current_leader == Some(voter)
+        let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
+        leads.then_some(metrics.current_term)?
     };
-    is_leader && raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex).await.is_ok()
+    raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex).await.ok()?;
+    Some(CommittedLeaderId::new(term))
 }
 
-async fn round(
-    raft: &Raft,
-    mut draft: Controller,
+/// Commands that are decided on together, each on the draft that those before it led to.
+struct Round<'a> {
+    raft: &'a Raft,
+    office: CommittedLeaderId,
     base_end: u64,
     wall: Wall,
-    submissions: impl Iterator<Item = Submission>,
-) {
-    let mut rounds = Vec::new();
-    for Submission { command, answer } in submissions {
-        match draft.decide(wall.now(), command) {
-            Err(rejection) => {
-                answer.send(Err(rejection.into())).ok();
-            }
-            Ok(Decision { records, response }) => {
-                records.iter().for_each(|record| draft.apply(record));
-                rounds.push((records, response, answer));
-            }
+}
+
+/// Resolves to the end of the log behind what was proposed, once that is committed.
+type Proposed = BoxFuture<'static, Result<u64, SubmitError>>;
+
+impl Round<'_> {
+    async fn run(&self, mut draft: Controller, submissions: impl Iterator<Item = Submission>) {
+        let mut proposed = Vec::new();
+        for Submission { command, answer } in submissions {
+            let (records, outcome) = match decide(&draft, self.wall, command) {
+                Ok(Decision { records, response }) => (records, Ok(response)),
+                Err(error) => (Vec::new(), Err(error)),
+            };
+            records.iter().for_each(|record| draft.apply(record));
+            proposed.push((self.propose(records).await, outcome, answer));
+        }
+        let mut end = Ok(self.base_end);
+        for (written, outcome, answer) in proposed {
+            // Also a refusal, and an answer that changes nothing, may have seen what was proposed before it: it waits for
+            // that, and after a failure it is void, as the draft that it was decided on never came true.
+            end = match (end, written.await) {
+                (Ok(before), Ok(after)) => Ok(before.max(after)),
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+            answer.send(end.and_then(|end| Ok((outcome?, end)))).ok();
         }
     }
-    let proposals = rounds.iter_mut().map(|(records, _, _)| propose(raft, std::mem::take(records), base_end));
-    let mut results = join_all(proposals).await;
-    // What follows a failed proposal was decided on a draft that never came true.
-    if let Some(failed) = results.iter().position(Result::is_err) {
-        results[failed..].iter_mut().for_each(|result| *result = Err(SubmitError::NoController));
-    }
-    let last_end = results.iter().flatten().copied().max().unwrap_or(base_end);
-    for ((_, response, answer), result) in rounds.into_iter().zip(results) {
-        // An answer that changes nothing may have seen what its neighbours changed: it waits for all of them.
-        answer.send(result.map(|end| (response, if end == base_end { last_end } else { end }))).ok();
+
+    /// Hands records to raft, in the order of the calls. In a later term than that of the decision they are refused: others
+    /// may have decided in between.
+    async fn propose(&self, records: Vec<MetadataRecord>) -> Proposed {
+        if records.is_empty() {
+            return ready(Ok(self.base_end)).boxed();
+        }
+        let (responder, written) = ProgressResponder::complete_only();
+        let write = self.raft.write(Proposal(records)).with_leader(self.office).responder(responder);
+        let handed_over = write.await;
+        let proposed = async move {
+            handed_over.map_err(|error| not_committed(&error))?;
+            match written.await {
+                Ok(Ok(written)) => Ok(written.log_id.index + 1),
+                Ok(Err(error)) => Err(not_committed(&error)),
+                Err(error) => Err(not_committed(&error)),
+            }
+        };
+        proposed.boxed()
     }
 }
 
-/// Commits records and gives the end of the log after them.
-async fn propose(raft: &Raft, records: Vec<MetadataRecord>, base_end: u64) -> Result<u64, SubmitError> {
-    if records.is_empty() {
-        return Ok(base_end);
-    }
-    match raft.client_write(Proposal(records)).await {
-        Ok(written) => Ok(written.log_id.index + 1),
-        Err(error) => {
-            tracing::warn!(%error, "a change of metadata was not committed");
-            Err(SubmitError::NoController)
-        }
+fn not_committed(error: &dyn fmt::Display) -> SubmitError {
+    tracing::warn!(%error, "a change of metadata was not committed");
+    SubmitError::NoController
+}
+
+/// Decides, and refuses what would make an entry that the log cannot carry.
+fn decide(draft: &Controller, wall: Wall, command: Command) -> Result<Decided, SubmitError> {
+    let decision = draft.decide(wall.now(), command)?;
+    match codec::encode_all(&decision.records) {
+        Ok(bytes) if bytes.len() <= ENTRY_BYTES_MAX => Ok(decision),
+        _ => Err(SubmitError::TooLarge),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,9 @@ pub(crate) enum SubmitError {
     /// Too many wait.
     #[error("too many requests wait for the controller")]
     Busy,
+    /// The change would not fit into one entry of the quorum's log.
+    #[error("the request changes too much at once: split it")]
+    TooLarge,
 }
 
 impl SubmitError {
@@ -75,6 +78,7 @@ impl SubmitError {
             SubmitError::Rejected(rejection) => rejection.code(),
             SubmitError::NoController => ErrorCode::NotController,
             SubmitError::Busy => ErrorCode::ThrottlingQuotaExceeded,
+            SubmitError::TooLarge => ErrorCode::PolicyViolation,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use metadata::{Command, ControllerDefaults, Image, NewTopic, Response};
-use storage::{DataDir, RealDisk};
+use storage::fake::{Crash, FakeDisk};
+use storage::{DataDir, Disk, RealDisk};
 use tokio::sync::watch;
 use types::{TopicId, Uuid};
 
@@ -13,15 +14,19 @@ use crate::seams::{Blocking, Wall};
 
 const CLUSTER: &str = "test-cluster";
 
-struct Quorum {
-    quorum: MetadataQuorum,
+pub(super) struct Quorum {
+    pub(super) quorum: MetadataQuorum,
     blocking: Blocking,
     node: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a quorum whose node acts on every image at once.
 async fn start(path: &Path) -> Quorum {
-    let data_dir = Arc::new(DataDir::open(Arc::new(RealDisk), path, 0, None).unwrap());
+    start_on(Arc::new(RealDisk), path).await
+}
+
+pub(super) async fn start_on(disk: Arc<dyn Disk>, path: &Path) -> Quorum {
+    let data_dir = Arc::new(DataDir::open(disk, path, 0, None).unwrap());
     let (publisher, published) = watch::channel(Committed::default());
     let blocking = Blocking::pool(2);
     let defaults =
@@ -41,18 +46,22 @@ async fn start(path: &Path) -> Quorum {
 }
 
 impl Quorum {
-    async fn found(&self) {
+    pub(super) async fn found(&self) {
         self.quorum.bootstrap(CLUSTER, &[(0, self.quorum.voter.directory)]).await.unwrap();
         self.lead().await;
     }
 
-    async fn lead(&self) {
+    pub(super) async fn lead(&self) {
         while !self.quorum.status().is_leader {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
 
     async fn create(&self, name: &str, seed: u8) -> bool {
+        self.try_create(name, seed).await.expect("a controller that carries it out")
+    }
+
+    async fn try_create(&self, name: &str, seed: u8) -> Result<bool, super::SubmitError> {
         let topic = NewTopic {
             name: name.to_owned(),
             id: TopicId(Uuid::from_random([seed; 16])),
@@ -62,10 +71,10 @@ impl Quorum {
             configs: Vec::new(),
         };
         let command = Command::CreateTopics { topics: vec![topic], validate_only: false };
-        let Ok(Response::CreatedTopics(results)) = self.quorum.handle().submit(command).await else {
-            panic!("not carried out")
-        };
-        results[0].is_ok()
+        match self.quorum.handle().submit(command).await? {
+            Response::CreatedTopics(results) => Ok(results[0].is_ok()),
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn register(&self) {
@@ -81,12 +90,12 @@ impl Quorum {
         self.quorum.handle().submit(unfence).await.unwrap();
     }
 
-    fn image(&self) -> Arc<Image> {
+    pub(super) fn image(&self) -> Arc<Image> {
         self.quorum.handle().image()
     }
 
     /// Ends it without closing anything, as far as one process can.
-    async fn abandon(self) {
+    pub(super) async fn abandon(self) {
         self.quorum.raft.shutdown().await.unwrap();
         self.node.abort();
     }
@@ -162,4 +171,41 @@ async fn nothing_is_decided_before_the_founding() {
     let quorum = start(folder.path()).await;
     let command = Command::DeleteTopics { topics: Vec::new() };
     assert_eq!(quorum.quorum.handle().submit(command).await, Err(super::SubmitError::NoController));
+}
+
+/// What was answered is there after a loss of power, wherever it hits; what was not answered is there or not, but the log
+/// can be read and goes on.
+#[tokio::test]
+async fn what_was_answered_survives_a_loss_of_power() {
+    let path = Path::new("/data");
+    for seed in 0..20 {
+        let disk = FakeDisk::new(seed);
+        let quorum = start_on(Arc::new(disk.clone()), path).await;
+        quorum.found().await;
+        quorum.register().await;
+        disk.crash_after(seed * 3 + 1);
+        let mut answered = Vec::new();
+        for topic in 0..u8::MAX {
+            let name = format!("t{topic}");
+            match quorum.try_create(&name, topic).await {
+                Ok(is_created) => answered.extend(is_created.then_some(name)),
+                Err(_) => break,
+            }
+        }
+        assert!(disk.is_down(), "seed {seed}");
+        quorum.quorum.raft.shutdown().await.ok();
+        quorum.node.abort();
+        drop(quorum);
+        disk.restart(Crash::Power);
+
+        let quorum = start_on(Arc::new(disk.clone()), path).await;
+        quorum.lead().await;
+        assert!(quorum.create("after", u8::MAX).await, "seed {seed}");
+        let image = quorum.image();
+        for name in &answered {
+            assert!(image.topic_named(name).is_some(), "seed {seed}: {name} was answered and is gone");
+        }
+        assert!(image.topics().len() <= answered.len() + 2, "seed {seed}: more than was asked for");
+        quorum.abandon().await;
+    }
 }
