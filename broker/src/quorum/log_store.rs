@@ -11,7 +11,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use record::{Batch, Batches, patched_prefix};
 use serde::{Deserialize, Serialize};
 use storage::{DataDir, Log, LogConfig, LogReader, LogSlice};
-use types::{Offset, PartitionId, TopicId, TopicPartition, Uuid};
+use types::{Offset, PartitionId, Timestamp, TopicId, TopicPartition, Uuid};
 
 use super::entry;
 use super::raft::{CommittedLeaderId, Entry, LogId, Quorum, Vote};
@@ -76,15 +76,24 @@ impl LogStore {
             ..LogConfig::default()
         };
         let id = TopicPartition { topic: TOPIC_ID, partition: PartitionId(0) };
-        let (log, _) =
-            data_dir.create_or_open_log(TOPIC, id, config, wall.now().wall).map_err(io::Error::other)?;
+        let now = wall.now().wall;
+        let (mut log, _) = data_dir.create_or_open_log(TOPIC, id, config, now).map_err(io::Error::other)?;
         let reader = log.reader();
         let purged: Option<StoredLogId> = load(&data_dir, PURGED)?;
         let committed: Option<StoredLogId> = load(&data_dir, COMMITTED)?;
         let vote: Option<StoredVote> = load(&data_dir, VOTE)?;
+        // A crash of the process leaves entries and a vote that only the kernel has. Raft is about to count on them, as
+        // if they had been reported durable: so they are made so. The vote's directory is that of the other states.
+        log.sync()?;
+        if let Some(vote) = &vote {
+            store(&data_dir, VOTE, vote)?;
+        }
         let purged = purged.map(StoredLogId::into_log_id);
+        if let Some(purged) = &purged {
+            forget(&mut log, purged, now)?;
+        }
         let state = State {
-            last: last_entry(&reader)?.or(purged),
+            last: later(last_entry(&reader)?, purged),
             log,
             vote: vote.map(StoredVote::into_vote).transpose()?,
             committed: committed.map(StoredLogId::into_log_id),
@@ -227,13 +236,8 @@ impl RaftLogStorage<Quorum> for LogStore {
             // First what is gone is written down, then it goes: the other order could leave a hole.
             store(&shared.data_dir, PURGED, &StoredLogId::from_log_id(&upto))?;
             state.purged = Some(upto);
-            let end = entry::place(&upto)?.0.plus(1);
-            state.log.delete_records_before(end)?;
-            state.log.apply_retention(shared.wall.now().wall, end, &Vec::new)?;
-            if state.last.is_none_or(|last| last.index < upto.index) {
-                state.last = Some(upto);
-            }
-            Ok(())
+            state.last = later(state.last, Some(upto));
+            forget(&mut state.log, &upto, shared.wall.now().wall)
         })
         .await
     }
@@ -252,6 +256,19 @@ fn append(shared: &Shared, state: &mut State, entries: &[Entry]) -> io::Result<(
         state.last = Some(entry.log_id);
     }
     state.log.sync()
+}
+
+/// The log's last place. By index: entries that a snapshot has overtaken may be of a term that came to nothing.
+fn later(last: Option<LogId>, purged: Option<LogId>) -> Option<LogId> {
+    std::cmp::max_by_key(last, purged, |place| place.map(|place| place.index))
+}
+
+/// Takes what was purged out of the log. A snapshot of another voter may reach further than the log, which then is empty.
+fn forget(log: &mut Log, purged: &LogId, now: Timestamp) -> io::Result<()> {
+    let end = entry::place(purged)?.0.plus(1);
+    log.delete_records_before(end)?;
+    log.apply_retention(now, end, &Vec::new)?;
+    Ok(())
 }
 
 fn last_entry(reader: &LogReader) -> io::Result<Option<LogId>> {
@@ -302,3 +319,6 @@ impl StoredVote {
         Ok(if self.committed { Vote::new_committed(self.term, voter) } else { vote })
     }
 }
+
+#[cfg(test)]
+mod tests;
