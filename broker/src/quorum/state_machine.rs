@@ -2,7 +2,7 @@
 //! the last snapshot and the log behind it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -41,6 +41,9 @@ pub(super) struct StateMachine {
     membership: StoredMembership,
     image: Image,
     committed: watch::Sender<Committed>,
+    /// The end of the snapshot that is on disk. Builders are clones, and may be slower than a snapshot that comes from
+    /// the leader, behind which the log is purged: the older one must not take its place.
+    on_disk: Arc<Mutex<Option<LogId>>>,
 }
 
 /// What stands before the records in a snapshot file, as one line of JSON.
@@ -62,6 +65,7 @@ impl StateMachine {
             membership: StoredMembership::default(),
             image: Image::default(),
             committed: watch::Sender::new(Committed::default()),
+            on_disk: Arc::default(),
         }
     }
 
@@ -152,16 +156,22 @@ impl RaftSnapshotBuilder<Quorum> for StateMachine {
 }
 
 impl StateMachine {
-    /// Replaces the snapshot on disk.
+    /// Replaces the snapshot on disk, unless that is a later one.
     async fn write(&self, meta: SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
         let Some(head) = Head::from_meta(&meta) else { return Ok(()) };
-        let data_dir = Arc::clone(&self.data_dir);
+        let (data_dir, on_disk) = (Arc::clone(&self.data_dir), Arc::clone(&self.on_disk));
         self.blocking
             .run(move || {
+                let mut on_disk = on_disk.lock().unwrap_or_else(PoisonError::into_inner);
+                if *on_disk > meta.last_log_id {
+                    return Ok(());
+                }
                 let mut content = serde_json::to_vec(&head)?;
                 content.push(b'\n');
                 content.extend_from_slice(&snapshot);
-                data_dir.write_state(SNAPSHOT, &content)
+                data_dir.write_state(SNAPSHOT, &content)?;
+                *on_disk = meta.last_log_id;
+                Ok(())
             })
             .await
     }
@@ -186,5 +196,33 @@ impl Head {
             last_log_id: Some(log_id((self.term, self.index))),
             last_membership: StoredMembership::new(self.membership_at.map(log_id), membership),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use metadata::MetadataRecord;
+    use storage::fake::FakeDisk;
+    use types::{TopicId, Uuid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_builder_does_not_replace_a_later_snapshot() {
+        let data_dir = DataDir::open(Arc::new(FakeDisk::new(1)), Path::new("/data"), 0, None).unwrap();
+        let mut machine = StateMachine::new(Arc::new(data_dir), Blocking::pool(1));
+        let at = |index| LogId { leader_id: CommittedLeaderId::new(1), index };
+        machine.applied = Some(at(5));
+        let mut builder = machine.get_snapshot_builder().await;
+        let meta = SnapshotMeta { last_log_id: Some(at(9)), ..SnapshotMeta::default() };
+        let topic = MetadataRecord::Topic { name: "a".to_owned(), id: TopicId(Uuid::from_random([1; 16])) };
+        machine.install_snapshot(&meta, codec::encode_all(&[topic]).unwrap()).await.unwrap();
+        let built = builder.build_snapshot().await.unwrap();
+        assert_eq!(built.meta.last_log_id, Some(at(5)));
+        let current = machine.get_current_snapshot().await.unwrap().unwrap();
+        assert_eq!(current.meta.last_log_id, Some(at(9)));
+        assert!(machine.image.topic_named("a").is_some());
     }
 }
