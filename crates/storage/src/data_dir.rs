@@ -92,6 +92,17 @@ pub enum OpenDirError {
         /// Why.
         source: InvalidProperties,
     },
+    /// It holds logs, and its `meta.properties` is gone.
+    #[error(
+        "{path} holds {log} but no meta.properties, so that nobody can tell whose it is: \
+         put that file back, or choose another folder"
+    )]
+    NoMeta {
+        /// The directory.
+        path: PathBuf,
+        /// One of the logs.
+        log: String,
+    },
     /// The disk failed.
     #[error("{path} cannot be opened")]
     Io {

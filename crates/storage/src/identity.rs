@@ -8,7 +8,7 @@ use types::{BrokerEpoch, Uuid};
 use crate::data_dir::{OpenDirError, Shutdown};
 use crate::disk::{Disk, Durability, read_file, remove_if_there, write_atomically};
 use crate::meta::MetaProperties;
-use crate::names;
+use crate::names::{self, LogDirName};
 
 /// Reads or makes `meta.properties`; true if it was made.
 pub(crate) fn identify(
@@ -19,6 +19,10 @@ pub(crate) fn identify(
 ) -> Result<(MetaProperties, bool), OpenDirError> {
     let io_error = |source| OpenDirError::Io { path: path.to_owned(), source };
     let Some(content) = read_file(disk, &path.join(names::META_PROPERTIES)).map_err(io_error)? else {
+        // It is written before the first log: without it, logs are not those of a directory that is new.
+        if let Some(log) = any_log(disk, path).map_err(io_error)? {
+            return Err(OpenDirError::NoMeta { path: path.to_owned(), log });
+        }
         let directory_id = Uuid::from_random(disk.random().map_err(io_error)?);
         let meta = MetaProperties { cluster_id: cluster_id.map(str::to_owned), node_id, directory_id };
         return Ok((meta, true));
@@ -43,6 +47,13 @@ pub(crate) fn identify(
         }
         _ => Ok((meta, false)),
     }
+}
+
+fn any_log(disk: &dyn Disk, path: &Path) -> io::Result<Option<String>> {
+    let entries = disk.read_dir(path)?.into_iter();
+    let mut logs = entries
+        .filter(|entry| entry.is_dir && matches!(names::parse_log_dir(&entry.name), LogDirName::Log { .. }));
+    Ok(logs.next().map(|entry| entry.name))
 }
 
 pub(crate) fn previous_shutdown(disk: &dyn Disk, path: &Path) -> io::Result<Shutdown> {

@@ -248,3 +248,19 @@ fn a_directory_is_refused_to_others() {
     );
     open(1, "cluster").unwrap();
 }
+
+#[test]
+fn logs_without_meta_properties_are_not_taken_for_a_new_directory() {
+    let temp = tempfile::tempdir().unwrap();
+    let meta = temp.path().join("meta.properties");
+    drop(open_dir(temp.path()));
+    std::fs::remove_file(&meta).unwrap();
+    drop(open_dir(temp.path()));
+    let dir = open_dir(temp.path());
+    dir.create_or_open_log("t", ID, LogConfig::default(), NOW).unwrap();
+    drop(dir);
+    std::fs::remove_file(&meta).unwrap();
+    let refused = DataDir::open(Arc::new(RealDisk), temp.path(), 1, Some("cluster")).map(drop);
+    assert!(refused.unwrap_err().to_string().contains("no meta.properties"));
+    assert!(!meta.exists(), "nothing was changed");
+}
