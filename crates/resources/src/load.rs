@@ -8,6 +8,8 @@ use serde_yaml::Value;
 use crate::locate::{is_separator, line_of};
 use crate::{KafkaCluster, KafkaTopic, SpecError};
 
+/// How many letters may be wrong in a name that is still recognized.
+const MISSPELT_MAX: usize = 3;
 const API_VERSION: &str = "taffrail.dev/v1alpha1";
 
 /// What a file holds.
@@ -170,8 +172,9 @@ impl Document<'_> {
         let quoted = problem.split('`').nth(1).map(str::to_owned);
         let problem = match quoted {
             Some(field) if problem.starts_with("missing field") => {
-                path.push(field);
-                "is missing: add it".to_owned()
+                let (name, problem) = missing(at_path(value, &path), field);
+                path.push(name);
+                problem
             }
             _ => problem,
         };
@@ -184,6 +187,20 @@ impl Document<'_> {
         let problem = text.split(" at line ").next().unwrap_or(&text).to_owned();
         let line = line.unwrap_or_else(|| line_of(self.text, self.start, path));
         LoadError::Syntax { line, problem: format!("this is not YAML: {problem}") }
+    }
+}
+
+fn at_path<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, name| value.get(name))
+}
+
+/// The field to point at, and what is wrong with it: one that is missing may be there under a misspelt name.
+fn missing(parent: Option<&Value>, field: String) -> (String, String) {
+    let given = parent.and_then(Value::as_mapping).into_iter().flat_map(|map| map.keys());
+    let misspelt = given.filter_map(Value::as_str).find(|given| distance(given, &field) <= MISSPELT_MAX);
+    match misspelt {
+        Some(given) => (given.to_owned(), format!("is not a field: did you mean {field}?")),
+        None => (field, "is missing: add it".to_owned()),
     }
 }
 
@@ -247,7 +264,7 @@ fn config_nearest(field: &str, known: &[String]) -> Option<String> {
     ];
     let all = known.iter().map(String::as_str).chain(OPTIONAL);
     all.map(|name| (distance(field, name), name))
-        .filter(|(distance, _)| *distance <= 3)
+        .filter(|(distance, _)| *distance <= MISSPELT_MAX)
         .min()
         .map(|(_, name)| name.to_owned())
 }

@@ -47,7 +47,12 @@ fn a_good_file_is_read() {
 #[test]
 fn errors_name_line_field_and_what_to_write() {
     let unknown = error("partitions: 6", "partition: 6");
-    assert!(unknown.contains("line 19, KafkaTopic orders: spec.partitions: is missing"), "{unknown}");
+    assert_eq!(
+        unknown,
+        "line 22, KafkaTopic orders: spec.partition: is not a field: did you mean partitions?"
+    );
+    let missing = error("  partitions: 6\n", "");
+    assert!(missing.contains("line 19, KafkaTopic orders: spec.partitions: is missing"), "{missing}");
     let misspelt = error("  config:\n    retention", "  confg:\n    retention");
     assert_eq!(misspelt, "line 24, KafkaTopic orders: spec.confg: is not a field: did you mean config?");
     let brokers = error("replicas: 1", "replicas: 3");
