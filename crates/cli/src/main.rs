@@ -7,6 +7,7 @@
 )]
 
 mod args;
+mod base64;
 mod commands;
 mod connect;
 mod failure;

@@ -1,5 +1,7 @@
 //! `taffrail produce`.
 
+mod json;
+
 use std::io::{IsTerminal, stdin};
 use std::time::Duration;
 
@@ -11,7 +13,6 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressStyle};
 use record::{Compression, RecordHeader};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use types::Timestamp;
@@ -60,23 +61,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// A line of JSON.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonRecord {
-    key: Option<String>,
-    value: Option<String>,
-    #[serde(default)]
-    headers: Vec<JsonHeader>,
-    timestamp: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct JsonHeader {
-    key: String,
-    value: Option<String>,
-}
-
 type Pending = FuturesUnordered<BoxFuture<'static, anyhow::Result<()>>>;
 
 fn compression(name: &str) -> Result<Compression, String> {
@@ -112,7 +96,7 @@ async fn send_lines(args: &Args, producer: &Producer) -> anyhow::Result<usize> {
     let mut line = Vec::new();
     let mut count = 0;
     let progress = progress();
-    loop {
+    let refused = loop {
         // A read that is given up keeps what it has read in `line` and goes on there.
         let is_end = tokio::select! {
             biased;
@@ -129,23 +113,34 @@ async fn send_lines(args: &Args, producer: &Producer) -> anyhow::Result<usize> {
             bail!("line {} is longer than any record may be", count + 1);
         }
         if is_end && line.is_empty() {
-            break;
+            break None;
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let record = args.record(text.strip_suffix(b"\r").unwrap_or(text), count + 1)?;
+        let record = match args.record(text.strip_suffix(b"\r").unwrap_or(text), count + 1) {
+            Ok(record) => record,
+            Err(error) => break Some(error),
+        };
         line.clear();
         pending.push(acknowledged(producer.send(record).await?, count + 1));
         count += 1;
         progress.inc(1);
         if is_end {
-            break;
+            break None;
         }
-    }
+    };
     while let Some(acknowledged) = pending.next().await {
         acknowledged?;
     }
     progress.finish_and_clear();
-    Ok(count)
+    match refused {
+        None => Ok(count),
+        // Who corrects the line and goes on there must know that those before it are in the topic.
+        Some(error) => bail!("{error:#}; {} before it {} written", counted(count, "line"), was(count)),
+    }
+}
+
+fn was(count: usize) -> &'static str {
+    if count == 1 { "was" } else { "were" }
 }
 
 /// For a person who waits for a file to be sent; nothing where lines are typed or nobody looks.
@@ -178,13 +173,8 @@ impl Args {
             ..ProducerRecord::default()
         };
         if self.json {
-            let parsed: JsonRecord = serde_json::from_slice(line)
-                .with_context(|| format!("line {number} is not a record as `consume -o json` prints it"))?;
-            record.key = parsed.key.map(Bytes::from);
-            record.value = parsed.value.map(Bytes::from);
-            record.timestamp = record.timestamp.or(parsed.timestamp.map(Timestamp));
-            record.headers.extend(parsed.headers.iter().map(|read| header(&read.key, read.value.as_ref())));
-            return Ok(record);
+            return json::read(line, record)
+                .with_context(|| format!("line {number} is not a record as `consume -o json` prints it"));
         }
         let (key, value) = match &self.key_separator {
             None => (None, line),

@@ -89,34 +89,8 @@ fn put(object: &mut Map<String, Value>, name: &str, bytes: Option<&Bytes>) {
         None => object.insert(name.to_owned(), Value::Null),
         Some(Ok(text)) => object.insert(name.to_owned(), json!(text)),
         Some(Err(_)) => {
-            let encoded = base64(bytes.map(|bytes| &bytes[..]).unwrap_or_default());
+            let encoded = crate::base64::encode(bytes.map(|bytes| &bytes[..]).unwrap_or_default());
             object.insert(format!("{name}Base64"), json!(encoded))
         }
     };
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            let is_padding = i > chunk.len();
-            let letter = ALPHABET[(bits >> (18 - 6 * i) & 63) as usize];
-            text.push(if is_padding { '=' } else { char::from(letter) });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_padded() {
-        let encoded = [&b""[..], b"f", b"fo", b"foo", b"foob"].map(base64);
-        assert_eq!(encoded, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
-    }
 }
