@@ -61,6 +61,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         source,
         end,
         next: BTreeMap::new(),
+        generation: -1,
         left: args.max_messages.unwrap_or(u64::MAX),
         committed_at: Instant::now(),
         out: BufWriter::with_capacity(256 << 10, io::stdout()),
@@ -143,6 +144,8 @@ struct Reader {
     end: Option<BTreeMap<TopicPartitionName, i64>>,
     /// Behind what was printed, by partition.
     next: BTreeMap<TopicPartitionName, i64>,
+    /// The group's, to which `next` belongs.
+    generation: i32,
     left: u64,
     committed_at: Instant,
     out: BufWriter<io::Stdout>,
@@ -157,15 +160,26 @@ impl Reader {
     async fn step(&mut self, args: &Args) -> anyhow::Result<()> {
         let records = match &mut self.source {
             Source::Alone(fetcher) => fetcher.poll().await?,
-            Source::Member(member) => member.poll().await?,
+            Source::Member(member) => {
+                let records = member.poll().await?;
+                if self.generation != member.generation() {
+                    // Meanwhile others may have had the partitions, and committed more than this member had printed.
+                    self.generation = member.generation();
+                    self.next.clear();
+                }
+                records
+            }
         };
+        let mut printed = BTreeMap::new();
         for record in &records {
             if self.left == 0 {
                 break;
             }
-            self.print(args, record)?;
+            self.print(args, record, &mut printed)?;
         }
         self.out.flush()?;
+        // Not before they are out: what a reader who went away has not got is not consumed.
+        self.next.append(&mut printed);
         if let (Source::Alone(fetcher), Some(end)) = (&self.source, &mut self.end) {
             end.retain(|name, end| fetcher.positions().get(name).is_some_and(|position| position < end));
         }
@@ -175,7 +189,12 @@ impl Reader {
         Ok(())
     }
 
-    fn print(&mut self, args: &Args, record: &ConsumedRecord) -> anyhow::Result<()> {
+    fn print(
+        &mut self,
+        args: &Args,
+        record: &ConsumedRecord,
+        printed: &mut BTreeMap<TopicPartitionName, i64>,
+    ) -> anyhow::Result<()> {
         let name = TopicPartitionName::new(&record.topic, record.partition);
         let is_past_end =
             self.end.as_ref().is_some_and(|end| end.get(&name).is_none_or(|&end| record.offset >= end));
@@ -183,7 +202,7 @@ impl Reader {
             return Ok(());
         }
         format::write(&mut self.out, args.output.output, &args.print, record)?;
-        self.next.insert(name, record.offset + 1);
+        printed.insert(name, record.offset + 1);
         self.left -= 1;
         Ok(())
     }

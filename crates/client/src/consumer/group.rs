@@ -94,6 +94,11 @@ impl GroupConsumer {
         self.fetcher.positions()
     }
 
+    /// Counts the group's rebalances that this member took part in; after each, what it was assigned before is void.
+    pub fn generation(&self) -> i32 {
+        self.generation
+    }
+
     /// What there is to read of the assigned partitions. Joins, and joins again when the group changes; then what was
     /// read before and not committed may come again.
     pub async fn poll(&mut self) -> Result<Vec<ConsumedRecord>, Error> {
@@ -220,6 +225,8 @@ impl GroupConsumer {
         };
         let mut response = self.ask(&request, patience).await?;
         if response.error_code == ErrorCode::MemberIdRequired.code() {
+            // From here on the group may wait for this member: whoever gives up while it waits has to leave.
+            self.member_id = response.member_id.as_str().to_owned();
             request.member_id = response.member_id;
             response = self.ask(&request, patience).await?;
         }
