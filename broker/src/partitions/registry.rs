@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
 use replication::{Leader, ProducerStates};
-use storage::{DataDir, FoundLog, OpenLogError};
+use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
 use types::{BrokerId, ErrorCode, LeaderEpoch, Now, PartitionId, TopicId, TopicPartition};
 
 use super::flusher::Flusher;
@@ -113,7 +113,9 @@ impl Partitions {
             reader.log_end(),
             producers,
         );
-        if recovered.scanned_bytes > 0 || recovered.truncated_bytes > 0 {
+        // After a clean stop the few bytes behind the last index entry are read too, and nobody need know.
+        let was_clean = matches!(self.data_dir.previous_shutdown(), Shutdown::Clean { .. });
+        if recovered.truncated_bytes > 0 || (recovered.scanned_bytes > 0 && !was_clean) {
             tracing::info!(
                 partition = %format_args!("{topic_name}-{}", id.partition),
                 scanned_bytes = recovered.scanned_bytes,

@@ -77,7 +77,9 @@ fn mistakes_are_answered_with_a_sentence() {
     let refused = place.command().output().expect("starts");
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{text}");
-    assert!(text.contains("demo.yaml: line 15, KafkaTopic orders: spec.partitions: is missing"), "{text}");
+    let line =
+        "demo.yaml: line 18, KafkaTopic orders: spec.partition: is not a field: did you mean partitions?";
+    assert!(text.contains(line), "{text}");
 
     place.write(CLUSTER);
     let _taken = std::net::TcpListener::bind(("127.0.0.1", place.port)).expect("was free");

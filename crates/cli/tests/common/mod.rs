@@ -1,5 +1,7 @@
 //! `taffrail dev` as a person runs it: the real binary, in a folder of its own, on free ports.
 
+#![allow(dead_code, reason = "each file of tests uses what it needs")]
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -67,8 +69,13 @@ impl Place {
     }
 
     pub(crate) fn command(&self) -> Command {
+        self.command_in(&self.data())
+    }
+
+    /// The command with its data elsewhere.
+    pub(crate) fn command_in(&self, data: &Path) -> Command {
         let mut command = Command::new(BINARY);
-        let (file, data, port) = (self.file(), self.data(), self.port.to_string());
+        let (file, port) = (self.file(), self.port.to_string());
         command.arg("dev").arg("-f").arg(file).arg("--data").arg(data).args(["--port", &port]);
         command
     }

@@ -2,6 +2,7 @@
 //! cluster once, keeps its topics as the file has them, and stops cleanly.
 
 mod file;
+mod folder;
 mod http;
 mod node;
 mod ports;
@@ -21,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::output::{counted, line};
 use file::File;
+use folder::Folder;
 use node::Node;
 pub(crate) use node::die_with_parent;
 use ports::Ports;
@@ -45,12 +47,12 @@ pub(crate) struct Args {
 }
 
 /// The running cluster.
-struct Dev {
+struct Dev<'a> {
     status: Status,
     file: File,
     cluster: KafkaClusterSpec,
     topics: Vec<Wanted>,
-    node: Node,
+    node: &'a mut Node,
     admin: Admin,
 }
 
@@ -61,25 +63,33 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let ports = Ports::of_node(args.port, 0)?;
     ports.check_free()?;
     let name = manifests.cluster.metadata.name.clone().unwrap_or_default();
+    let _folder = Folder::take(&args.data, &name)?;
     let brokers = counted(1, "broker");
     status.say(Mood::Working, &name, &format!("starting {brokers}, data in {}", args.data.display()))?;
     let mut node = start(&args, &manifests, ports)?;
-    let mut stop = std::pin::pin!(crate::signals::stop());
-    let started = tokio::select! {
-        () = &mut stop => None,
-        ready = Box::pin(become_ready(&mut node)) => Some(ready),
+    let outcome = tokio::select! {
+        () = crate::signals::stop() => Ok(()),
+        served = Box::pin(serve(status, file, manifests, ports, &mut node)) => served,
     };
-    let founded = match started {
-        None => return stop_node(status, node).await,
-        Some(Err(error)) => {
-            // What could not start must not stay behind; the first error is the one to read.
-            let _ = node.stop().await;
-            return Err(error);
-        }
-        Some(Ok(founded)) => founded,
-    };
+    if outcome.is_err() {
+        // What could not start must not stay behind; the first error is the one to read.
+        let _ = node.stop().await;
+        return outcome;
+    }
+    stop_node(status, &mut node).await
+}
+
+/// Makes the cluster what the file says, and keeps it so.
+async fn serve(
+    status: Status,
+    file: File,
+    manifests: Manifests,
+    ports: Ports,
+    node: &mut Node,
+) -> anyhow::Result<()> {
+    let founded = become_ready(node).await?;
     let what = if founded { "founded the cluster" } else { "found the cluster of the last time" };
-    status.say(Mood::Good, &name, what)?;
+    status.say(Mood::Good, &manifests.cluster.metadata.name.unwrap_or_default(), what)?;
     let ready = format!(
         "ready on localhost:{}, admin on localhost:{}, pid {}",
         ports.broker,
@@ -92,15 +102,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         operation_timeout: Duration::from_secs(20),
         ..ClientConfig::new(&format!("127.0.0.1:{}", ports.broker))
     })?;
-    let cluster = manifests.cluster.spec.clone();
+    let cluster = manifests.cluster.spec;
     let mut dev = Dev { status, file, cluster, topics: Vec::new(), node, admin: Admin::new(client) };
     dev.apply_topics(file::wanted(&manifests.topics)).await?;
     dev.hint(ports.broker)?;
-    tokio::select! {
-        () = &mut stop => {}
-        followed = Box::pin(dev.follow()) => followed?,
-    }
-    stop_node(status, dev.node).await
+    dev.follow().await
 }
 
 /// Writes what the node needs and starts it.
@@ -166,9 +172,17 @@ async fn become_ready(node: &mut Node) -> anyhow::Result<bool> {
     Ok(is_new)
 }
 
-async fn stop_node(status: Status, mut node: Node) -> anyhow::Result<()> {
+/// Stops the broker cleanly, unless a second Ctrl-C says that there is no time for that.
+async fn stop_node(status: Status, node: &mut Node) -> anyhow::Result<()> {
+    let again = crate::signals::stop();
     status.say(Mood::Working, node.name(), "stopping")?;
-    node.stop().await?;
+    tokio::select! {
+        stopped = node.stop() => stopped?,
+        () = again => {
+            node.kill().await?;
+            bail!("{} was killed before it had stopped; its next start recovers its logs", node.name());
+        }
+    }
     status.say(Mood::Good, node.name(), "stopped, and its data is kept")
 }
 
@@ -189,7 +203,7 @@ fn program() -> String {
     own.strip_prefix(&here).unwrap_or(&own).display().to_string()
 }
 
-impl Dev {
+impl Dev<'_> {
     /// Looks at the file and the broker until something goes wrong with this process itself.
     async fn follow(&mut self) -> anyhow::Result<()> {
         let mut ticks = interval(LOOK);

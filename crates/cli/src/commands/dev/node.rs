@@ -30,6 +30,8 @@ pub(super) struct Node {
     admin: String,
     child: Child,
     pid: u32,
+    /// Where in the log file this process began to write.
+    log_start: u64,
 }
 
 impl Node {
@@ -41,6 +43,7 @@ impl Node {
         fs::write(&file, serde_yaml::to_string(config)?).with_context(|| cannot("write to"))?;
         let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
         let log = log.with_context(|| cannot("write to"))?;
+        let log_start = log.metadata().with_context(|| cannot("write to"))?.len();
         let child = Command::new(std::env::current_exe()?)
             .arg("broker")
             .arg("--config")
@@ -56,7 +59,8 @@ impl Node {
         let pid = child.id().context("the broker ended as it started")?;
         fs::write(folder.join("pid"), format!("{pid}\n")).with_context(|| cannot("write to"))?;
         let name = format!("broker-{}", config.node_id);
-        Ok(Node { folder: folder.to_owned(), name, admin: config.admin.bind.clone(), child, pid })
+        let admin = config.admin.bind.clone();
+        Ok(Node { folder: folder.to_owned(), name, admin, child, pid, log_start })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -115,22 +119,34 @@ impl Node {
             let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a pid is positive")?;
             kill_process(pid, Signal::TERM).context("cannot stop a broker")?;
             if timeout(STOP_PATIENCE, self.child.wait()).await.is_err() {
-                self.child.kill().await?;
+                self.kill().await?;
                 bail!("{} did not stop within {} s and was killed", self.name, STOP_PATIENCE.as_secs());
             }
         }
-        // Only while the process runs is the number its own.
-        let _ = fs::remove_file(self.folder.join("pid"));
+        self.forget_pid();
         Ok(())
+    }
+
+    /// Kills it.
+    pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().await.context("cannot kill a broker")?;
+        self.forget_pid();
+        Ok(())
+    }
+
+    /// Only while the process runs is the number its own.
+    fn forget_pid(&self) {
+        let _ = fs::remove_file(self.folder.join("pid"));
     }
 
     fn log_end(&self) -> String {
         let file = self.folder.join("log");
         let text = fs::read(&file).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let start = usize::try_from(self.log_start).unwrap_or(0).min(text.len());
+        let text = String::from_utf8_lossy(&text[start..]);
         let lines: Vec<_> = text.lines().rev().take(LOG_LINES_SHOWN).collect();
         let shown: Vec<_> = lines.iter().rev().map(|line| format!("    {line}")).collect();
-        format!("the end of {}:\n{}", file.display(), shown.join("\n"))
+        format!("what it last wrote to {}:\n{}", file.display(), shown.join("\n"))
     }
 }
 
