@@ -59,6 +59,9 @@ pub enum RunError {
     /// The metadata log cannot be used.
     #[error("the metadata quorum cannot start: {0}")]
     Quorum(io::Error),
+    /// The metadata log failed: its end is unknown until it is opened again.
+    #[error("the metadata quorum failed: {0}")]
+    QuorumFailed(String),
     /// The disk failed.
     #[error("{what}: {source}")]
     Io {
@@ -76,6 +79,8 @@ pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Resu
     tokio::pin!(shutdown);
     let result = tokio::select! {
         result = life => result,
+        // Nothing can be changed any more, and only a start can mend it: whoever runs the node sees to that.
+        error = node.quorum.failed() => Err(RunError::QuorumFailed(error)),
         () = &mut shutdown => Ok(()),
     };
     stop(&node, tasks).await;

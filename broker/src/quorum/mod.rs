@@ -15,6 +15,7 @@ use std::sync::Arc;
 use metadata::{Command, ControllerDefaults, Image, Response};
 use openraft::Config;
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::Fatal;
 use storage::DataDir;
 use tokio::sync::{mpsc, oneshot, watch};
 use types::{ErrorCode, Uuid};
@@ -186,6 +187,22 @@ impl MetadataQuorum {
             log_end: metrics.last_log_index.map_or(0, |index| index + 1),
             applied: metrics.last_applied.map_or(0, |applied| applied.index + 1),
             voters: metrics.membership_config.voter_ids().count(),
+        }
+    }
+
+    /// Resolves when raft has ended because its log or its state failed it.
+    pub(crate) async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let state = metrics.borrow_watched().running_state.clone();
+            match state {
+                Ok(()) => {}
+                Err(Fatal::Stopped) => std::future::pending().await,
+                Err(error @ (Fatal::StorageError(_) | Fatal::Panicked)) => return error.to_string(),
+            }
+            if metrics.changed().await.is_err() {
+                return "raft is gone".to_owned();
+            }
         }
     }
 

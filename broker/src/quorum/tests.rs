@@ -1,4 +1,4 @@
-//! The quorum on a real disk: founded once, and as it was after every kind of end.
+//! The quorum as a whole: founded once, and as it was after every kind of end.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -193,6 +193,8 @@ async fn what_was_answered_survives_a_loss_of_power() {
             }
         }
         assert!(disk.is_down(), "seed {seed}");
+        // The node ends: without its log nothing can be changed any more.
+        tokio::time::timeout(std::time::Duration::from_secs(10), quorum.quorum.failed()).await.unwrap();
         quorum.quorum.raft.shutdown().await.ok();
         quorum.node.abort();
         drop(quorum);
