@@ -48,7 +48,12 @@ pub(crate) fn log_to_stderr(log: &Logging) -> anyhow::Result<()> {
     });
     let filter = EnvFilter::try_new(level)
         .with_context(|| format!("log.level {:?}: write error, warn, info, debug or trace", log.level))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is lost. Saying so on the same stderr would panic, and end a node whose log lies on a
+    // full disk.
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => {
             let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
