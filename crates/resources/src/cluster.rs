@@ -60,6 +60,24 @@ pub struct Brokers {
 /// Where a node keeps its data: exactly one of the two.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.persistent) != has(self.ephemeral)",
+        "message": "write persistent: {size: 10Gi}, or ephemeral: {} for data that may be lost: one of the two",
+    },
+    {
+        "rule": "has(self.persistent) == has(oldSelf.persistent)",
+        "message": "persistent and ephemeral storage cannot be exchanged: make another cluster",
+    },
+    {
+        "rule": "!has(self.persistent) || !has(oldSelf.persistent) || \
+                 (self.persistent.size == oldSelf.persistent.size && \
+                 has(self.persistent.storageClass) == has(oldSelf.persistent.storageClass) && \
+                 (!has(self.persistent.storageClass) || \
+                 self.persistent.storageClass == oldSelf.persistent.storageClass))",
+        "message": "size and storageClass cannot be changed",
+    },
+]))]
 pub struct Storage {
     /// On a volume of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +96,7 @@ pub struct Persistent {
     pub size: String,
     /// Its class; without it the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub storage_class: Option<String>,
     /// What becomes of it when the cluster is deleted.
     #[serde(default)]

@@ -27,6 +27,18 @@ use crate::{ConfigValues, SpecError};
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.clusterRef == oldSelf.clusterRef",
+        "message": "clusterRef cannot be changed: make another KafkaTopic",
+        "fieldPath": ".clusterRef",
+    },
+    {
+        "rule": "has(self.topicName) == has(oldSelf.topicName) && \
+                 (!has(self.topicName) || self.topicName == oldSelf.topicName)",
+        "message": "topicName cannot be changed: make another KafkaTopic",
+    },
+]))]
 pub struct KafkaTopicSpec {
     /// The cluster that has the topic.
     pub cluster_ref: ClusterRef,
