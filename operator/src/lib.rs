@@ -1,1 +1,16 @@
-//! The Kubernetes operator: watch, plan, apply.
+//! The Kubernetes operator. A reconcile is a pipeline: observe (IO), validate, plan and status (pure), execute (IO). What is
+//! decided needs no API server, and is tested without one; what is written goes through server-side apply, so that a
+//! crash between any two steps is repaired by the next round. Talks to brokers as everybody does: over the Kafka protocol
+//! and their admin endpoint.
+
+mod backoff;
+mod cluster;
+mod conditions;
+mod http;
+mod metrics;
+mod names;
+mod node;
+mod run;
+mod topic;
+
+pub use run::{Options, RunError, run};

@@ -1,0 +1,84 @@
+//! A KafkaCluster, from what is wanted to what is.
+
+mod build;
+mod execute;
+mod observe;
+mod plan;
+mod status;
+mod validate;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, Client, ResourceExt};
+use resources::{KafkaCluster, KafkaClusterStatus};
+use serde_json::json;
+
+use crate::names;
+use crate::run::Context;
+
+/// Nodes are asked this often while something is under way; Kubernetes itself is watched.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+/// Against what no watch tells.
+const AT_REST: Duration = Duration::from_secs(300);
+
+/// One round: ends with what should be, or on the way to it.
+pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyhow::Result<Action> {
+    let _round = context.metrics.round("KafkaCluster");
+    let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
+    let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
+    // The cache may be older than what this operator wrote; a cluster's id must not be.
+    let Some(cluster) = clusters.get_opt(&name).await? else { return Ok(Action::await_change()) };
+    let uid = cluster.uid().unwrap_or_default();
+    if cluster.metadata.deletion_timestamp.is_some() {
+        context.backoff.forget(&uid);
+        return Ok(Action::await_change());
+    }
+
+    let before = cluster.status.clone().unwrap_or_default();
+    let observed = observe::observe(&context.client, &cluster).await.context("observing")?;
+    let valid = validate::validate(&cluster, observed.image(), &context.image);
+    let planned = match &valid {
+        Ok(valid) => plan::plan(valid, &before, &observed, &execute::new_cluster_id()?),
+        Err(invalid) => Err(invalid.clone()),
+    };
+    let outcome = match (&valid, &planned) {
+        (Ok(valid), Ok(steps)) => Ok((valid, steps.as_slice())),
+        (Err(blocked), _) | (_, Err(blocked)) => Err(blocked),
+    };
+    let status = status::status(&cluster, outcome, &observed, &Time(Timestamp::now()));
+    // The status comes first: a cluster's id is on record before any node knows it.
+    if status != before {
+        write_status(&context.client, &cluster, &status).await.context("writing the status")?;
+    }
+    let steps = planned.unwrap_or_default();
+    for step in &steps {
+        execute::execute(context, &cluster, step).await.with_context(|| step.to_string())?;
+        tracing::info!(namespace, name, step = %step, "done");
+    }
+    context.backoff.forget(&uid);
+    let is_settled = steps.is_empty()
+        && status.conditions.iter().any(|one| one.type_ == "Reconciling" && one.status == "False");
+    Ok(Action::requeue(if is_settled { AT_REST } else { UNDER_WAY }))
+}
+
+async fn write_status(
+    client: &Client,
+    cluster: &KafkaCluster,
+    status: &KafkaClusterStatus,
+) -> kube::Result<()> {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
+    let body = json!({
+        "apiVersion": "taffrail.dev/v1alpha1",
+        "kind": "KafkaCluster",
+        "metadata": {"name": name, "uid": cluster.uid()},
+        "status": status,
+    });
+    let api: Api<KafkaCluster> = Api::namespaced(client.clone(), &namespace);
+    api.patch_status(&name, &PatchParams::apply(names::STATUS_MANAGER).force(), &Patch::Apply(&body)).await?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! What is said of a cluster in each situation.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Blocked, KafkaCluster, Observed, Step, Time, ValidCluster, status};
+use crate::cluster::validate::validate;
+use crate::node::NodeState;
+
+fn cluster() -> KafkaCluster {
+    serde_json::from_value(json!({
+        "apiVersion": "taffrail.dev/v1alpha1",
+        "kind": "KafkaCluster",
+        "metadata": { "name": "demo", "namespace": "kafka", "uid": "u-1", "generation": 4 },
+        "spec": { "brokers": { "replicas": 1, "storage": { "ephemeral": {} } } },
+        "status": { "clusterId": "old" },
+    }))
+    .expect("a KafkaCluster")
+}
+
+fn valid() -> ValidCluster {
+    validate(&cluster(), None, "taffrail:1").expect("is valid")
+}
+
+fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Observed {
+    let pod = pod.map(|status| {
+        let body = json!({
+            "metadata": { "name": "demo-broker-0", "annotations": { "taffrail.dev/pod-hash": valid().pod_hash } },
+            "status": status,
+        });
+        serde_json::from_value::<Pod>(body).expect("a Pod")
+    });
+    let node = node.map_err(str::to_owned).map(|(status, cluster_id)| NodeState {
+        node_id: 0,
+        directory_id: "dir".to_owned(),
+        cluster_id: cluster_id.map(str::to_owned),
+        status: status.to_owned(),
+        version: "0.1.0".to_owned(),
+    });
+    Observed {
+        stateful_set: None,
+        config_maps: Vec::new(),
+        children: Vec::new(),
+        has_secret: true,
+        pod,
+        claims: Vec::new(),
+        node,
+    }
+}
+
+/// Each condition as `Type=Status Reason: message`.
+fn conditions(outcome: Result<&[Step], &Blocked>, observed: &Observed) -> Vec<String> {
+    let now = Time(Timestamp::UNIX_EPOCH);
+    let valid = valid();
+    let status = status(&cluster(), outcome.map(|steps| (&valid, steps)), observed, &now);
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(4)));
+    let text = |one: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+        format!("{}={} {}: {}", one.type_, one.status, one.reason, one.message)
+    };
+    status.conditions.iter().map(text).collect()
+}
+
+fn running() -> Option<Value> {
+    Some(json!({ "conditions": [{ "type": "Ready", "status": "True" }] }))
+}
+
+#[test]
+fn a_cluster_that_serves_is_ready() {
+    let expected = [
+        "Ready=True Running: every broker runs this generation and is ready",
+        "Available=True Serving: the quorum has a leader and clients are served",
+        "Reconciling=False Done: ",
+        "Stalled=False NotStalled: ",
+    ];
+    assert_eq!(conditions(Ok(&[]), &observed(running(), Ok(("ready", Some("old"))))), expected);
+}
+
+#[test]
+fn ready_names_the_pod_and_the_reason() {
+    let unscheduled = json!({ "conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient memory",
+    }] });
+    let crashing = json!({ "containerStatuses": [{
+        "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+        "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } },
+    }] });
+    let not_yet = json!({ "conditions": [{ "type": "Ready", "status": "False" }] });
+    let silent = Err("its container does not run");
+    for (pod, node, ready) in [
+        (None, silent, "Ready=False PodMissing: Pod demo-broker-0 is not there yet"),
+        (
+            Some(unscheduled),
+            silent,
+            "Ready=False Unschedulable: Pod demo-broker-0: 0/1 nodes: Insufficient memory",
+        ),
+        (Some(crashing), silent, "Ready=False CrashLoopBackOff: Pod demo-broker-0: back-off 40s"),
+        (Some(not_yet.clone()), Ok(("unformatted", None)), "Ready=False Founding: broker 0 is founded"),
+        (Some(not_yet.clone()), Ok(("starting", Some("old"))), "Ready=False Starting: broker 0 is starting"),
+        (
+            Some(not_yet),
+            Ok(("ready", Some("old"))),
+            "Ready=False Starting: Pod demo-broker-0 is not ready yet",
+        ),
+    ] {
+        let said = conditions(Ok(&[]), &observed(pod, node));
+        assert_eq!(said[0], ready);
+        assert!(said[2].starts_with("Reconciling=True"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_spec_that_cannot_be_carried_out_stalls_and_the_cluster_serves_on() {
+    let blocked = Blocked { reason: "InvalidConfig", message: "spec.config.x: is unknown".to_owned() };
+    let expected = [
+        "Ready=False InvalidConfig: spec.config.x: is unknown",
+        "Available=True Serving: the quorum has a leader and clients are served",
+        "Reconciling=False Stalled: ",
+        "Stalled=True InvalidConfig: spec.config.x: is unknown",
+    ];
+    assert_eq!(conditions(Err(&blocked), &observed(running(), Ok(("ready", Some("old"))))), expected);
+}
+
+#[test]
+fn a_new_id_is_in_the_status_before_the_cluster_is_founded() {
+    let mut new = cluster();
+    new.status = None;
+    let steps = [Step::WriteClusterId { cluster_id: "new".to_owned() }];
+    let valid = valid();
+    let seen = observed(None, Ok(("unformatted", None)));
+    let status = status(&new, Ok((&valid, &steps)), &seen, &Time(Timestamp::UNIX_EPOCH));
+    assert_eq!(status.cluster_id.as_deref(), Some("new"));
+    assert_eq!(status.version, None, "a node without a cluster does not count as one that ran");
+}

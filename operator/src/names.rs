@@ -1,0 +1,91 @@
+//! The names, labels and ports of what the operator makes. They are API: people and dashboards rely on them.
+
+use serde_json::{Value, json};
+
+/// Where controllers reach each other.
+pub(crate) const CONTROLLER_PORT: u16 = 9090;
+/// Where brokers reach each other.
+pub(crate) const INTER_BROKER_PORT: u16 = 9091;
+/// Where clients connect.
+pub(crate) const CLIENT_PORT: u16 = 9092;
+/// Metrics, health and administration, of nodes and of the operator.
+pub(crate) const ADMIN_PORT: u16 = 9600;
+/// Of what the rendered resource was when it was last applied.
+pub(crate) const APPLIED_HASH: &str = "taffrail.dev/applied-hash";
+/// Of what a Pod was made from; a Pod with another one is outdated.
+pub(crate) const POD_HASH: &str = "taffrail.dev/pod-hash";
+/// Keeps a KafkaTopic until its topic is gone.
+pub(crate) const TOPIC_FINALIZER: &str = "taffrail.dev/topic";
+/// The field manager of what is applied.
+pub(crate) const MANAGER: &str = "taffrail-operator";
+/// The field manager of status.
+pub(crate) const STATUS_MANAGER: &str = "taffrail-operator-status";
+/// The field manager of the owners of volumes.
+pub(crate) const VOLUMES_MANAGER: &str = "taffrail-operator-volumes";
+/// What selects everything that the operator made.
+pub(crate) const MANAGED: &str = "app.kubernetes.io/managed-by=taffrail-operator";
+/// Whose name a cluster's children carry.
+pub(crate) const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+
+pub(crate) fn stateful_set(cluster: &str) -> String {
+    format!("{cluster}-broker")
+}
+
+/// The Pod of a broker.
+pub(crate) fn broker_pod(cluster: &str, id: i32) -> String {
+    format!("{cluster}-broker-{id}")
+}
+
+/// The headless Service, which gives every Pod its DNS name.
+pub(crate) fn nodes_service(cluster: &str) -> String {
+    format!("{cluster}-nodes")
+}
+
+pub(crate) fn bootstrap_service(cluster: &str) -> String {
+    format!("{cluster}-bootstrap")
+}
+
+/// The Secret with the token for administration.
+pub(crate) fn admin_secret(cluster: &str) -> String {
+    format!("{cluster}-admin")
+}
+
+/// A broker's DNS name, which is there before the broker is ready.
+pub(crate) fn broker_host(namespace: &str, cluster: &str, id: i32) -> String {
+    format!("{}.{}.{namespace}.svc", broker_pod(cluster, id), nodes_service(cluster))
+}
+
+/// What clients of a cluster begin with.
+pub(crate) fn bootstrap_servers(namespace: &str, cluster: &str) -> String {
+    format!("{}.{namespace}.svc:{CLIENT_PORT}", bootstrap_service(cluster))
+}
+
+/// What selects everything of a cluster.
+pub(crate) fn selector(cluster: &str) -> String {
+    format!("app.kubernetes.io/managed-by={MANAGER},{INSTANCE_LABEL}={cluster}")
+}
+
+/// What selects the brokers; it never changes.
+pub(crate) fn broker_labels(cluster: &str) -> Value {
+    json!({
+        "app.kubernetes.io/name": "taffrail",
+        INSTANCE_LABEL: cluster,
+        "app.kubernetes.io/component": "broker",
+    })
+}
+
+/// The labels of everything of a cluster.
+pub(crate) fn labels(cluster: &str) -> Value {
+    let mut labels = broker_labels(cluster);
+    labels["app.kubernetes.io/part-of"] = json!("taffrail");
+    labels["app.kubernetes.io/managed-by"] = json!(MANAGER);
+    labels
+}
+
+/// FNV-1a, in hex: short, and the same in every version of the operator, as names and restarts hang on it.
+pub(crate) fn hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}

@@ -1,0 +1,209 @@
+//! The operator's process: its watches, its controllers, its end. What a controller does with one object is in `cluster`
+//! and `topic`.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures::future::{Shared, join_all};
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use resources::{KafkaCluster, KafkaTopic};
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+use crate::topic::Brokers;
+use crate::{cluster, http, names, topic};
+
+/// What the operator is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The image of clusters that name none: the operator's own.
+    pub image: String,
+    /// The namespaces to look after; none means all of them.
+    pub namespaces: Vec<String>,
+    /// Where metrics and health are served.
+    pub bind: String,
+}
+
+/// Why the operator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Neither a kubeconfig nor a service account leads to an API server.
+    #[error(
+        "no Kubernetes API server is configured; in a Pod its service account is used, elsewhere KUBECONFIG"
+    )]
+    Config(#[source] kube::config::InferConfigError),
+    /// The API server cannot be asked.
+    #[error("the Kubernetes API server cannot be asked")]
+    Api(#[from] kube::Error),
+    /// The address for metrics and health is taken or wrong.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The metrics contradict each other.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What all reconciles share.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) image: String,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) backoff: Backoff,
+    pub(crate) brokers: Brokers,
+}
+
+/// Why a reconcile failed; it is done again after a while.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(crate) struct Failure(#[from] anyhow::Error);
+
+type Stop = Shared<futures::future::BoxFuture<'static, ()>>;
+
+/// Runs until `stop` is done; a reconcile that is under way finishes.
+pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let config = kube::Config::infer().await.map_err(RunError::Config)?;
+    let client = Client::try_from(config)?;
+    let version = client.apiserver_version().await?;
+    let listener = TcpListener::bind(&options.bind)
+        .await
+        .map_err(|source| RunError::Listen { address: options.bind.clone(), source })?;
+    tracing::info!(
+        kubernetes = version.git_version,
+        namespaces = ?options.namespaces,
+        image = options.image,
+        "the operator runs"
+    );
+
+    let metrics = Arc::new(Metrics::new()?);
+    let endpoint = tokio::spawn(http::serve(listener, Arc::clone(&metrics)));
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), names::MANAGER.into()),
+        client,
+        image: options.image,
+        metrics,
+        backoff: Backoff::default(),
+        brokers: Brokers::default(),
+    });
+    let stop: Stop = stop.boxed().shared();
+    let scopes: Vec<Option<String>> = match options.namespaces.is_empty() {
+        true => vec![None],
+        false => options.namespaces.into_iter().map(Some).collect(),
+    };
+    let controllers = scopes.into_iter().flat_map(|scope| {
+        [
+            clusters(Arc::clone(&context), scope.clone(), stop.clone()).boxed(),
+            topics(Arc::clone(&context), scope, stop.clone()).boxed(),
+        ]
+    });
+    join_all(controllers).await;
+    endpoint.abort();
+    tracing::info!("the operator stops");
+    Ok(())
+}
+
+fn api<K>(context: &Context, scope: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    }
+}
+
+async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
+    let scope = scope.as_deref();
+    let ours = || watcher::Config::default().labels(names::MANAGED);
+    let controller = Controller::new(api::<KafkaCluster>(&context, scope), watcher::Config::default())
+        .owns(api::<StatefulSet>(&context, scope), ours())
+        .owns(api::<Service>(&context, scope), ours())
+        .owns(api::<ConfigMap>(&context, scope), ours())
+        .owns(api::<PodDisruptionBudget>(&context, scope), ours())
+        // A StatefulSet owns its Pods, and nobody their volumes: both lead to the cluster by their labels.
+        .watches(api::<Pod>(&context, scope), ours(), by_label)
+        .watches(api::<PersistentVolumeClaim>(&context, scope), ours(), by_label)
+        .graceful_shutdown_on(stop);
+    let rounds = controller.run(
+        |object, context| async move { Ok(Box::pin(cluster::reconcile(&object, &context)).await?) },
+        |object, failure: &Failure, context| retry("KafkaCluster", &*object, failure, &context),
+        context,
+    );
+    rounds.for_each(log_watch_errors).await;
+}
+
+async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
+    let scope = scope.as_deref();
+    let controller = Controller::new(api::<KafkaTopic>(&context, scope), watcher::Config::default());
+    let store = controller.store();
+    let topics = store.clone();
+    let of_cluster = move |cluster: KafkaCluster| {
+        let of_cluster = topics.state().into_iter().filter(move |topic| {
+            topic.namespace() == cluster.namespace() && topic.spec.cluster_ref.name == cluster.name_any()
+        });
+        of_cluster.map(|topic| ObjectRef::from_obj(&*topic)).collect::<Vec<_>>()
+    };
+    let rounds = controller
+        .watches(api::<KafkaCluster>(&context, scope), watcher::Config::default(), of_cluster)
+        .graceful_shutdown_on(stop)
+        .run(
+            move |object, context| {
+                let store = store.clone();
+                async move { Ok(Box::pin(topic::reconcile(&object, &store, &context)).await?) }
+            },
+            |object, failure: &Failure, context| retry("KafkaTopic", &*object, failure, &context),
+            context,
+        );
+    rounds.for_each(log_watch_errors).await;
+}
+
+fn by_label<K: Resource>(child: K) -> Option<ObjectRef<KafkaCluster>> {
+    let cluster = child.labels().get(names::INSTANCE_LABEL)?;
+    Some(ObjectRef::new(cluster).within(&child.namespace()?))
+}
+
+fn retry<K: Resource<DynamicType = ()>>(
+    kind: &'static str,
+    object: &K,
+    failure: &Failure,
+    context: &Context,
+) -> Action {
+    context.metrics.failed(kind);
+    let wait = context.backoff.failed(&object.uid().unwrap_or_default());
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    tracing::warn!(kind, namespace, name, %failure, again_in = ?wait, "a reconcile failed");
+    Action::requeue(wait)
+}
+
+/// Failures of reconciles are logged where they are counted; what is left is the watches'.
+async fn log_watch_errors<K>(
+    round: Result<(ObjectRef<K>, Action), kube::runtime::controller::Error<Failure, watcher::Error>>,
+) where
+    K: Resource + DeserializeOwned + Debug,
+    K::DynamicType: Eq + Hash + Clone + Debug,
+{
+    match round {
+        Ok(_)
+        | Err(
+            kube::runtime::controller::Error::ReconcilerFailed(..)
+            | kube::runtime::controller::Error::ObjectNotFound(_),
+        ) => {}
+        Err(error) => tracing::warn!(%error, "a watch failed; it is begun again"),
+    }
+}

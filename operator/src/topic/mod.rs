@@ -1,0 +1,200 @@
+//! A KafkaTopic, from what is wanted to what is. Kubernetes is the truth.
+
+mod brokers;
+mod plan;
+mod status;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::Store;
+use kube::{Api, Resource as _, ResourceExt};
+use resources::{KafkaCluster, KafkaTopic};
+use serde_json::json;
+
+pub(crate) use brokers::Brokers;
+use plan::{Found, Plan, Sight, Step, Verdict};
+
+use crate::names;
+use crate::run::Context;
+
+/// Against what no watch tells: somebody who deletes or alters a topic over the Kafka protocol.
+const AT_REST: Duration = Duration::from_secs(60);
+/// While the cluster is not there; its changes are watched.
+const WAITING: Duration = Duration::from_secs(10);
+
+/// One round: ends with what should be, or with the reason why not.
+pub(crate) async fn reconcile(
+    topic: &KafkaTopic,
+    store: &Store<KafkaTopic>,
+    context: &Context,
+) -> anyhow::Result<Action> {
+    let _round = context.metrics.round("KafkaTopic");
+    let uid = topic.uid().unwrap_or_default();
+    let is_deleted = topic.metadata.deletion_timestamp.is_some();
+    let (sight, bootstrap) = look(topic, context).await?;
+    let all = others(topic, store, is_deleted, context).await?;
+    let owner = plan::owner(topic, &all);
+    let Plan { steps, verdict } = match is_deleted {
+        true => plan::release(topic, owner, &sight),
+        false => plan::keep(topic, owner, &sight),
+    };
+
+    let mut verdict = verdict;
+    let mut is_removed = false;
+    for step in &steps {
+        match execute(topic, step, &bootstrap, context).await? {
+            Ok(()) => {
+                tracing::info!(topic = topic.topic_name(), namespace = topic.namespace(), %step, "done")
+            }
+            Err(error) if error.is_retriable() => {
+                return Err(anyhow::Error::new(error).context(step.to_string()));
+            }
+            Err(error) => {
+                let reason =
+                    error.code().map_or_else(|| "Refused".to_owned(), |code| reason(&format!("{code:?}")));
+                verdict = Verdict::Stalled { reason, message: format!("{step}: {error}") };
+                break;
+            }
+        }
+        is_removed = is_deleted && *step == Step::RemoveFinalizer;
+    }
+    context.backoff.forget(&uid);
+    if is_removed || (is_deleted && steps.is_empty() && verdict == Verdict::Ready) {
+        return Ok(Action::await_change());
+    }
+    let found = match (steps.is_empty(), sight) {
+        (true, Sight::Reachable(found)) => found,
+        (false, Sight::Reachable(_)) => context.brokers.find(&bootstrap, topic.topic_name()).await?,
+        (_, Sight::Absent | Sight::Unreachable(_)) => None,
+    };
+    write_status(topic, &verdict, found.as_ref(), context).await?;
+    Ok(Action::requeue(if matches!(verdict, Verdict::Waits { .. }) { WAITING } else { AT_REST }))
+}
+
+/// Kafka's codes are CamelCase already, as reasons are.
+fn reason(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// The cluster and the topic in it, read now: a topic is deleted by what is true, not by what was.
+async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, String)> {
+    let namespace = topic.namespace().unwrap_or_default();
+    let cluster_name = &topic.spec.cluster_ref.name;
+    let bootstrap = names::bootstrap_servers(&namespace, cluster_name);
+    let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
+    let cluster = clusters.get_opt(cluster_name).await?;
+    let Some(cluster) = cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()) else {
+        context.brokers.forget(&bootstrap);
+        return Ok((Sight::Absent, bootstrap));
+    };
+    let conditions = cluster.status.map(|status| status.conditions).unwrap_or_default();
+    let available = conditions.iter().find(|condition| condition.type_ == "Available");
+    if available.is_none_or(|available| available.status != "True") {
+        let why = available.map_or("it is new", |available| available.message.as_str());
+        return Ok((
+            Sight::Unreachable(format!("KafkaCluster {cluster_name} does not serve yet: {why}")),
+            bootstrap,
+        ));
+    }
+    if topic.validate().is_err() {
+        return Ok((Sight::Reachable(None), bootstrap));
+    }
+    match context.brokers.find(&bootstrap, topic.topic_name()).await {
+        Ok(found) => Ok((Sight::Reachable(found), bootstrap)),
+        Err(error) if error.is_retriable() => Ok((Sight::Unreachable(error.to_string()), bootstrap)),
+        Err(error) => Err(error).context("asking the brokers"),
+    }
+}
+
+async fn others(
+    topic: &KafkaTopic,
+    store: &Store<KafkaTopic>,
+    is_deleted: bool,
+    context: &Context,
+) -> anyhow::Result<Vec<KafkaTopic>> {
+    let namespace = topic.namespace().unwrap_or_default();
+    if is_deleted {
+        let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &namespace);
+        return Ok(api.list(&ListParams::default()).await?.items);
+    }
+    let is_rival = |other: &&std::sync::Arc<KafkaTopic>| {
+        other.topic_name() == topic.topic_name() && other.namespace().as_ref() == Some(&namespace)
+    };
+    Ok(store.state().iter().filter(is_rival).map(|other| (**other).clone()).collect())
+}
+
+/// Fails for good in the outer result, and with a broker's refusal in the inner one.
+async fn execute(
+    topic: &KafkaTopic,
+    step: &Step,
+    bootstrap: &str,
+    context: &Context,
+) -> anyhow::Result<Result<(), client::Error>> {
+    match step {
+        Step::AddFinalizer => set_finalizer(topic, true, context).await?,
+        Step::RemoveFinalizer => set_finalizer(topic, false, context).await?,
+        Step::CreateTopic { is_again: true, .. } => {
+            let event = Event {
+                type_: EventType::Warning,
+                reason: "TopicMissing".to_owned(),
+                note: Some(format!(
+                    "topic {} was deleted in the cluster and is created again",
+                    topic.topic_name()
+                )),
+                action: "CreateTopic".to_owned(),
+                secondary: None,
+            };
+            context.recorder.publish(&event, &topic.object_ref(&())).await?;
+        }
+        Step::CreateTopic { .. }
+        | Step::CreatePartitions { .. }
+        | Step::AlterConfigs { .. }
+        | Step::DeleteTopic => {}
+    }
+    Ok(context.brokers.execute(bootstrap, topic.topic_name(), step).await)
+}
+
+async fn set_finalizer(topic: &KafkaTopic, is_wanted: bool, context: &Context) -> kube::Result<()> {
+    let mut finalizers = topic.finalizers().to_vec();
+    finalizers.retain(|finalizer| finalizer != names::TOPIC_FINALIZER);
+    if is_wanted {
+        finalizers.push(names::TOPIC_FINALIZER.to_owned());
+    }
+    // The version makes the API server refuse what was decided on an older resource.
+    let body =
+        json!({ "metadata": { "finalizers": finalizers, "resourceVersion": topic.resource_version() } });
+    let api: Api<KafkaTopic> =
+        Api::namespaced(context.client.clone(), &topic.namespace().unwrap_or_default());
+    let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(&topic.name_any(), &parameters, &Patch::Merge(&body)).await?;
+    Ok(())
+}
+
+async fn write_status(
+    topic: &KafkaTopic,
+    verdict: &Verdict,
+    found: Option<&Found>,
+    context: &Context,
+) -> kube::Result<()> {
+    let status = status::status(topic, verdict, found, &Time(Timestamp::now()));
+    if topic.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let body = json!({
+        "apiVersion": "taffrail.dev/v1alpha1",
+        "kind": "KafkaTopic",
+        "metadata": {"name": topic.name_any(), "uid": topic.uid()},
+        "status": status,
+    });
+    let api: Api<KafkaTopic> =
+        Api::namespaced(context.client.clone(), &topic.namespace().unwrap_or_default());
+    let parameters = PatchParams::apply(names::STATUS_MANAGER).force();
+    api.patch_status(&topic.name_any(), &parameters, &Patch::Apply(&body)).await?;
+    Ok(())
+}
