@@ -59,7 +59,7 @@ compat: build ## Real clients against the real binary. Needs Java, Maven, Python
 
 .PHONY: e2e
 e2e: build ## The operator on a kind cluster. Needs docker, kind, kubectl and helm
-	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package kind-e2e -- --test-threads=1
+	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package kind-e2e
 
 .PHONY: bench
 bench: build ## Side by side with Apache Kafka; KAFKA_PEER names a program that runs it
@@ -67,7 +67,7 @@ bench: build ## Side by side with Apache Kafka; KAFKA_PEER names a program that 
 
 .PHONY: image
 image: build ## The container image, from the binary that was built here
-	mkdir -p $(TARGET_DIR)/image && cp Dockerfile $(BINARY) $(TARGET_DIR)/image/
+	mkdir -p $(TARGET_DIR)/image && cp Dockerfile $(TARGET_DIR)/image/ && strip -o $(TARGET_DIR)/image/taffrail $(BINARY)
 	$(WITH_KIND); DOCKER_BUILDKIT=0 docker build --tag $(IMAGE) $(TARGET_DIR)/image
 
 .PHONY: book

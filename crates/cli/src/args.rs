@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{broker, completions, configs, consume, dev, groups, log, produce, topics};
+use crate::commands::{broker, completions, configs, consume, dev, groups, log, operator, produce, topics};
 
 /// Apache Kafka for Kubernetes, in Rust.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Dev(dev::Args),
     /// Run one node
     Broker(broker::Args),
+    /// Run the Kubernetes operator
+    Operator(operator::Args),
     /// Print the custom resource definitions
     Crds,
     /// Create, list, describe, alter and delete topics

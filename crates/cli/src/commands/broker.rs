@@ -59,7 +59,10 @@ pub(crate) fn log_to_stderr(log: &Logging) -> anyhow::Result<()> {
             let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
             subscriber.with_ansi(is_terminal).init();
         }
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+        // What a line is about stands in its own fields; the spans of libraries repeat it.
+        LogFormat::Json => {
+            subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub(crate) mod crds;
 pub(crate) mod dev;
 pub(crate) mod groups;
 pub(crate) mod log;
+pub(crate) mod operator;
 pub(crate) mod produce;
 pub(crate) mod topics;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Dev(args) => block_on(dev::run(args)),
         Command::Broker(args) => broker::run(&args),
+        Command::Operator(args) => block_on(operator::run(args)),
         Command::Crds => crds::run(),
         Command::Log(args) => log::run(&args),
         Command::Topics(args) => block_on(topics::run(args)),

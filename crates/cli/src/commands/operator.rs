@@ -1,0 +1,39 @@
+//! `taffrail operator`: the Kubernetes operator, until a signal asks it to stop.
+
+use anyhow::bail;
+use config::node::{LogFormat, Logging};
+
+/// Arguments of `taffrail operator`, each of which the Helm chart sets as a variable.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The image of clusters that name none: the operator's own
+    #[arg(long, value_name = "IMAGE", env = "TAFFRAIL_IMAGE")]
+    image: String,
+    /// The namespaces to look after, comma-separated; none means all of them
+    #[arg(long, value_name = "NAMES", env = "TAFFRAIL_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// Where metrics and health are served
+    #[arg(long, value_name = "HOST:PORT", env = "TAFFRAIL_BIND", default_value = "0.0.0.0:9600")]
+    bind: String,
+    /// error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", env = "TAFFRAIL_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", env = "TAFFRAIL_LOG_FORMAT", default_value = "text")]
+    log_format: String,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let format = match args.log_format.as_str() {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        other => bail!("--log-format {other:?}: write text or json"),
+    };
+    super::broker::log_to_stderr(&Logging { level: args.log_level, format })?;
+    if args.image.trim().is_empty() {
+        bail!("--image is empty: write the image that brokers run");
+    }
+    let namespaces = args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    let options = operator::Options { image: args.image, namespaces, bind: args.bind };
+    Ok(operator::run(options, crate::signals::stop()).await?)
+}

@@ -1,0 +1,214 @@
+//! The kind cluster: made, loaded with the image, asked and driven, and deleted.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use kube::api::Api;
+use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+
+/// The image under test.
+pub const IMAGE: &str = "taffrail:e2e";
+/// Where the clusters of the scenarios are.
+pub const NAMESPACE: &str = "kafka";
+/// Where the operator is.
+pub const OPERATOR_NAMESPACE: &str = "taffrail";
+const NAME: &str = "taffrail-e2e";
+
+/// A kind cluster that is deleted with this value.
+#[derive(Debug)]
+pub struct Bed {
+    folder: TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bed {
+    /// Makes the cluster and loads the image into it. `TAFFRAIL_BIN` names the binary that the image gets.
+    pub fn up() -> Result<Bed> {
+        let binary = std::env::var("TAFFRAIL_BIN").context("TAFFRAIL_BIN names no binary: use make e2e")?;
+        let folder = tempfile::tempdir()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let bed = Bed { folder, runtime };
+
+        let context = bed.folder.path().join("image");
+        fs::create_dir(&context)?;
+        fs::copy(repository().join("Dockerfile"), context.join("Dockerfile"))?;
+        // Nine tenths of the file are for debuggers.
+        run(Command::new("strip").arg("-o").arg(context.join("taffrail")).arg(&binary), None)?;
+        let mut build = Command::new("docker");
+        // The classic builder needs no plugin.
+        build.args(["build", "--quiet", "--tag", IMAGE]).arg(&context).env("DOCKER_BUILDKIT", "0");
+        run(&mut build, None)?;
+
+        // One that was left behind by a run that was killed.
+        run(&mut bed.kind(&["delete", "cluster"]), None)?;
+        let layout = bed.write(
+            "kind.yaml",
+            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: [{role: control-plane}]\n",
+        )?;
+        let mut create = bed.kind(&["create", "cluster", "--wait", "180s"]);
+        create.arg("--config").arg(layout);
+        if let Ok(image) = std::env::var("KIND_NODE_IMAGE") {
+            create.args(["--image", &image]);
+        }
+        run(&mut create, None)?;
+        bed.load(IMAGE)?;
+        bed.namespace(NAMESPACE)?;
+        Ok(bed)
+    }
+
+    /// Puts an image of this machine into the cluster.
+    pub fn load(&self, image: &str) -> Result<()> {
+        run(&mut self.kind(&["load", "docker-image", image]), None).map(drop)
+    }
+
+    /// Makes a namespace in which only Pods of the strictest kind are let in.
+    pub fn namespace(&self, name: &str) -> Result<()> {
+        self.kubectl(&["create", "namespace", name])?;
+        self.kubectl(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]).map(drop)
+    }
+
+    fn kind(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kind");
+        command.args(arguments).args(["--name", NAME]).env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Runs kubectl and gives its standard output; a failure has its standard error.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.kubectl_with(arguments, None)
+    }
+
+    /// Runs kubectl with a standard input.
+    pub fn kubectl_with(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
+        run(Command::new("kubectl").args(arguments).env("KUBECONFIG", self.kubeconfig()), input)
+    }
+
+    /// Runs helm.
+    pub fn helm(&self, arguments: &[&str]) -> Result<String> {
+        run(Command::new("helm").args(arguments).env("KUBECONFIG", self.kubeconfig()), None)
+    }
+
+    /// `kubectl apply` in the scenarios' namespace.
+    pub fn apply(&self, yaml: &str) -> Result<String> {
+        self.kubectl_with(&["--namespace", NAMESPACE, "apply", "-f", "-"], Some(yaml))
+    }
+
+    /// Runs our command line inside the cluster, in the operator's Pod: away from the brokers, as clients are.
+    pub fn taffrail(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
+        let mut whole = vec!["--namespace", OPERATOR_NAMESPACE, "exec"];
+        if input.is_some() {
+            whole.push("--stdin");
+        }
+        whole.extend(["deployment/taffrail-operator", "--", "taffrail"]);
+        whole.extend(arguments);
+        self.kubectl_with(&whole, input)
+    }
+
+    /// An object of the scenarios' namespace, or of the namespace given.
+    pub fn get<K>(&self, namespace: &str, name: &str) -> Result<Option<K>>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        self.runtime.block_on(async {
+            let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+            let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+            let api: Api<K> = Api::namespaced(Client::try_from(config)?, namespace);
+            Ok(api.get_opt(name).await?)
+        })
+    }
+
+    /// The path of the chart.
+    pub fn chart(&self) -> String {
+        repository().join("charts/taffrail-operator").display().to_string()
+    }
+
+    /// Writes down what somebody needs to find out why a scenario failed, and says where.
+    pub fn explain(&self, scenario: &str) -> PathBuf {
+        let folder = target().join("e2e-failures").join(scenario.replace(' ', "-"));
+        let all = "kafkaclusters,kafkatopics,statefulsets,services,configmaps,pods,persistentvolumeclaims,poddisruptionbudgets";
+        let looks: [(&str, &[&str]); 5] = [
+            ("resources.yaml", &["get", all, "--all-namespaces", "--output", "yaml"]),
+            ("resources.txt", &["get", all, "--all-namespaces", "--output", "wide"]),
+            ("events.txt", &["get", "events", "--all-namespaces", "--sort-by=.metadata.creationTimestamp"]),
+            (
+                "operator.log",
+                &["logs", "--namespace", OPERATOR_NAMESPACE, "deployment/taffrail-operator", "--tail=-1"],
+            ),
+            (
+                "brokers.log",
+                &[
+                    "logs",
+                    "--namespace",
+                    NAMESPACE,
+                    "--selector=app.kubernetes.io/name=taffrail",
+                    "--tail=-1",
+                    "--prefix",
+                ],
+            ),
+        ];
+        if let Err(error) = fs::create_dir_all(&folder) {
+            eprintln!("{}: {error}", folder.display());
+        }
+        for (file, arguments) in looks {
+            let text = self.kubectl(arguments).unwrap_or_else(|error| format!("{error:#}\n"));
+            if let Err(error) = fs::write(folder.join(file), text) {
+                eprintln!("{file}: {error}");
+            }
+        }
+        folder
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Err(error) = run(&mut self.kind(&["delete", "cluster"]), None) {
+            eprintln!("the kind cluster {NAME} is left behind: {error:#}");
+        }
+    }
+}
+
+fn run(command: &mut Command, input: Option<&str>) -> Result<String> {
+    let name = format!("{command:?}");
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().with_context(|| format!("{program} is needed and cannot be run"))?;
+    if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
+        // A program that fails early does not read it; its own message says why.
+        if let Err(error) = stdin.write_all(text.as_bytes()) {
+            ensure!(error.kind() == std::io::ErrorKind::BrokenPipe, "{program}: {error}");
+        }
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{name}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}

@@ -1,0 +1,10 @@
+//! What the scenarios on kind stand on: a cluster that is made for them, the image that was built here, kubectl and helm as
+//! people use them, and a folder with all there is to know when a scenario fails.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it does")]
+
+mod bed;
+mod wait;
+
+pub use bed::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE};
+pub use wait::wait;

@@ -1,0 +1,79 @@
+//! The operator on a real Kubernetes cluster: each scenario is a sentence, they share one kind cluster and go in order.
+//! `TAFFRAIL_E2E_SUBSET=install` runs the first ones only.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it does")]
+
+mod cluster;
+mod topics;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use kind_e2e::Bed;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Scenario = fn(&Bed) -> anyhow::Result<()>;
+
+const INSTALL: [(&str, Scenario); 3] = [
+    ("helm installs the operator, and a cluster in another namespace is ready", cluster::install),
+    ("records go in and out through the bootstrap Service", topics::produce_and_consume),
+    ("a Pod that was deleted comes back with its records", cluster::pod_deleted),
+];
+const REST: [(&str, Scenario); 10] = [
+    ("what somebody deleted is made again", cluster::children_deleted),
+    ("a changed configuration restarts the Pod once", cluster::configuration_changed),
+    ("a topic is altered, and fewer partitions are refused", topics::altered),
+    ("a topic that was deleted behind our back is created again", topics::recreated),
+    ("of two resources with one topic the older has it", topics::two_resources),
+    ("a deleted KafkaTopic takes its topic along unless it is retained", topics::deleted),
+    ("wrong resources are refused with a message that says what to write", cluster::refused),
+    ("a Prometheus scrapes the operator and the broker", cluster::prometheus),
+    ("an operator with nothing to do writes nothing", cluster::idle),
+    ("a deleted cluster leaves its volume, and finds it again", cluster::deleted),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One cluster, one order.
+    arguments.test_threads = Some(1);
+    let subset = std::env::var("TAFFRAIL_E2E_SUBSET").unwrap_or_default();
+    let scenarios: Vec<_> = match subset.as_str() {
+        "" => INSTALL.iter().chain(&REST).collect(),
+        "install" => {
+            println!("TAFFRAIL_E2E_SUBSET=install: {} scenarios are left out", REST.len());
+            INSTALL.iter().collect()
+        }
+        other => {
+            eprintln!("TAFFRAIL_E2E_SUBSET={other:?}: write install, or leave it out");
+            return ExitCode::FAILURE;
+        }
+    };
+    if arguments.list {
+        let trials = scenarios.into_iter().map(|(name, _)| Trial::test(*name, || Ok(()))).collect();
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    let bed = match Bed::up() {
+        Ok(bed) => Arc::new(Mutex::new(bed)),
+        Err(error) => {
+            eprintln!("no kind cluster: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let trials = scenarios.into_iter().map(|(name, scenario)| {
+        let bed = Arc::clone(&bed);
+        Trial::test(*name, move || play(&bed, name, *scenario))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn play(bed: &Mutex<Bed>, name: &str, scenario: Scenario) -> Result<(), Failed> {
+    let bed = bed.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = Instant::now();
+    let result = scenario(&bed);
+    print!("{:.0} s, ", begun.elapsed().as_secs_f64());
+    result.map_err(|error| {
+        let folder = bed.explain(name);
+        Failed::from(format!("{error:#}\n\nwhat there was: {}", folder.display()))
+    })
+}
