@@ -258,3 +258,36 @@ fn idle_and_surplus_connections_are_closed() {
     assert_serves(&broker);
     broker.stop();
 }
+
+#[test]
+fn who_stops_in_the_middle_of_a_request_is_idle_too() {
+    let (_folder, broker) = broker("config: {connections.max.idle.ms: 300}\n");
+    let mut half = broker.connect();
+    half.write(&encode(&versions(), 3, 1).bytes[..9]);
+    let mut length_only = broker.connect();
+    length_only.write(&[0, 0]);
+    let mut silent = broker.connect();
+    let started = Instant::now();
+    for connection in [&mut half, &mut length_only, &mut silent] {
+        assert!(connection.read().is_none(), "it is closed");
+    }
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_serves(&broker);
+    broker.stop();
+}
+
+#[test]
+fn connections_have_a_limit_over_all_addresses() {
+    let (_folder, broker) = broker("config: {max.connections: 5}\n");
+    let mut open: Vec<_> = (0..5).map(|_| broker.connect()).collect();
+    for connection in &mut open {
+        assert_eq!(connection.ask(&versions(), 3).error_code, 0);
+    }
+    assert!(broker.connect().read().is_none(), "a sixth is refused");
+    // Those that are there are served on, and one that goes makes room.
+    assert_eq!(open[4].ask(&versions(), 3).error_code, 0);
+    open.pop();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_serves(&broker);
+    broker.stop();
+}
