@@ -65,11 +65,26 @@ impl Worker {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
         while let Some(first) = queue.recv().await {
             let batch = self.collect(first, &mut queue).await;
-            let result = Box::pin(self.deliver(&batch)).await.map_err(Arc::new);
+            self.settle(batch).await;
+        }
+    }
+
+    /// Delivers a batch and answers its records. A batch that is too large for the topic goes in halves, until each part
+    /// fits or is the one record that does not.
+    async fn settle(&mut self, batch: Vec<Queued>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            let result = Box::pin(self.deliver(&part)).await.map_err(Arc::new);
+            if part.len() > 1 && result.as_ref().is_err_and(|error| is_too_large(error)) {
+                // The first half is on top: records keep their order.
+                parts.push(part.split_off(part.len() / 2));
+                parts.push(part);
+                continue;
+            }
             if result.is_err() {
                 self.is_uncertain = true;
             }
-            answer(batch, &result);
+            answer(part, &result);
         }
     }
 
@@ -227,6 +242,10 @@ impl Worker {
         };
         self.client.retry(attempt).await
     }
+}
+
+fn is_too_large(error: &Error) -> bool {
+    matches!(error.code(), Some(ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge))
 }
 
 fn answer(batch: Vec<Queued>, result: &Result<(i32, i64), Arc<Error>>) {
