@@ -93,9 +93,9 @@ fn what_json_lines_say_is_written_as_it_was_or_refused() {
 
     let mistake = refusal(&place, &["produce", "copy", "--json"], "{\"value\":\"x\"}\n{\"vlaue\":\"y\"}\n");
     assert!(mistake.contains("line 2") && mistake.contains("vlaue"), "{mistake}");
-    assert!(mistake.contains("1 line before it was written"), "{mistake}");
+    assert!(mistake.contains("; 1 line was written"), "{mistake}");
     let broken = refusal(&place, &["produce", "copy", "--json"], "{\"value\":");
-    assert!(broken.contains("line 1") && broken.contains("0 lines before it were written"), "{broken}");
+    assert!(broken.contains("line 1") && broken.contains("; 0 lines were written"), "{broken}");
     let values = place.ok(&["consume", "copy", "--exit", "-o", "json"], "");
     assert_eq!(values.matches(r#""value":"x""#).count(), 1, "{values}");
 }
@@ -222,4 +222,98 @@ fn offsets_are_reset_in_every_form() {
     assert_eq!(place.run(&["groups", "reset-offsets", "billing"], "").status.code(), Some(2));
     place.ok(&["groups", "delete", "billing"], "");
     assert!(refusal(&place, &["groups", "delete", "billing"], "").contains("does not exist"));
+}
+
+#[test]
+fn a_record_that_is_refused_is_named_and_the_others_are_counted() {
+    let place = Place::new(CLUSTER);
+    let _dev = place.start();
+    let large = format!("small\nalso small\n{}\n", "x".repeat(1_100_000));
+    let refused = refusal(&place, &["produce", "orders"], &large);
+    assert!(refused.contains("line 3 was not written") && refused.contains("max.message.bytes"), "{refused}");
+    // Those that were in one batch with it are not its victims.
+    assert!(refused.contains("; 2 lines were written"), "{refused}");
+    assert_eq!(place.ok(&["consume", "orders", "--exit"], "").lines().count(), 2);
+    place.ok(&["topics", "create", "small", "--partitions", "1", "--config", "max.message.bytes=300"], "");
+    let many: String = (0..1000).map(|i| format!("{i}\n")).collect();
+    assert_eq!(place.ok(&["produce", "small"], &many), "produced 1000 records to small\n");
+    assert_eq!(place.ok(&["consume", "small", "--exit"], ""), many, "all of them, in order");
+    let unknown = refusal(&place, &["produce", "orders", "--partition", "9"], "1\n");
+    assert!(unknown.contains("no partition 9"), "{unknown}");
+    let illegal = refusal(&place, &["produce", "no/topic"], "1\n");
+    assert!(illegal.contains("no/topic") && illegal.contains("INVALID_TOPIC_EXCEPTION"), "{illegal}");
+    let separator = refusal(&place, &["produce", "orders", "-k", ":"], "a:1\nb\n");
+    assert!(
+        separator.contains("line 2 has no key") && separator.contains("; 1 line was written"),
+        "{separator}"
+    );
+}
+
+#[test]
+fn every_command_says_that_nobody_is_there() {
+    let place = Place::new(CLUSTER);
+    for arguments in [
+        &["topics", "list"][..],
+        &["topics", "create", "t"],
+        &["topics", "describe"],
+        &["topics", "delete", "t"],
+        &["consume", "t", "--exit"],
+        &["consume", "t", "--group", "g"],
+        &["groups", "list"],
+        &["groups", "describe", "g"],
+        &["groups", "reset-offsets", "g", "--to-latest"],
+        &["groups", "delete", "g"],
+        &["configs", "describe", "--topic", "t"],
+        &["configs", "alter", "--topic", "t", "--set", "retention.ms=1"],
+        &["produce", "t"],
+    ] {
+        let refused = refusal(&place, arguments, "1\n");
+        assert!(refused.contains("no broker answers at localhost:"), "{arguments:?}: {refused}");
+    }
+    let unknown = refusal(&place, &["topics", "list", "-b", "nobody.invalid:9092"], "");
+    assert!(unknown.contains("nobody.invalid:9092"), "{unknown}");
+    let malformed = refusal(&place, &["topics", "list", "-b", "localhost"], "");
+    assert!(malformed.contains("is not host:port, for example localhost:9092"), "{malformed}");
+}
+
+#[test]
+fn mistakes_about_topics_and_configurations_say_what_to_do() {
+    let place = Place::new(CLUSTER);
+    let _dev = place.start();
+    for (arguments, expected) in [
+        (&["topics", "describe", "nope"][..], "topic nope does not exist; `taffrail topics list`"),
+        (&["topics", "delete", "nope"], "topic nope does not exist"),
+        (&["topics", "create", "orders"], "TOPIC_ALREADY_EXISTS"),
+        (&["topics", "create", "new", "--replication-factor", "3"], "INVALID_REPLICATION_FACTOR"),
+        (&["topics", "create", "new", "--config", "retention.sm=1"], "did you mean retention.ms?"),
+        (&["topics", "alter", "orders", "--partitions", "1"], "INVALID_PARTITIONS"),
+        (&["topics", "alter", "orders"], "give --partitions, --config or --delete-config"),
+        (&["consume", "nope", "--exit"], "topic nope does not exist"),
+        (&["consume", "orders", "--partition", "7", "--exit"], "no partition 7"),
+        (&["configs", "alter", "--topic", "orders", "--set", "retention.ms=week"], "Invalid value week"),
+        (&["configs", "alter", "--topic", "orders"], "give --set"),
+        (&["configs", "alter", "--broker", "0", "--set", "node.id=4"], "INVALID_CONFIG"),
+        (&["configs", "describe", "--broker", "7"], "no broker 7"),
+        (&["configs", "describe", "--topic", "nope"], "UNKNOWN_TOPIC_OR_PARTITION"),
+        (&["groups", "describe", "nope"], "group nope does not exist; `taffrail groups list`"),
+    ] {
+        let refused = refusal(&place, arguments, "");
+        assert!(refused.contains(expected), "{arguments:?}: {refused}");
+    }
+    assert!(place.ok(&["topics", "delete", "nope", "--if-exists"], "").is_empty());
+    place.ok(&["topics", "create", "orders", "--if-not-exists"], "");
+
+    // A dry run changes nothing; lists take and give single values; a deleted key has its default again.
+    let altered = |more: &[&str]| place.ok(&[&["configs", "alter", "--topic", "orders"], more].concat(), "");
+    let value = |key: &str| {
+        let entries = json(&place, &["configs", "describe", "--topic", "orders", "--all"]);
+        let entries = entries.as_array().expect("a list").clone();
+        entries.into_iter().find(|entry| entry["name"] == key).expect("is known")["value"].clone()
+    };
+    altered(&["--set", "retention.ms=1000", "--dry-run"]);
+    assert_eq!(value("retention.ms"), "604800000");
+    altered(&["--set", "retention.ms=1000", "--append", "cleanup.policy=compact"]);
+    assert_eq!((value("retention.ms"), value("cleanup.policy")), ("1000".into(), "delete,compact".into()));
+    altered(&["--delete", "retention.ms", "--subtract", "cleanup.policy=delete"]);
+    assert_eq!((value("retention.ms"), value("cleanup.policy")), ("604800000".into(), "compact".into()));
 }

@@ -83,64 +83,87 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if stdin().is_terminal() {
         eprintln!("one record per line; Ctrl-D ends");
     }
-    let count = send_lines(&args, &producer).await?;
+    let mut sent = Sent::new();
+    let outcome = send_lines(&args, &producer, &mut sent).await;
+    let written = sent.finish().await;
     producer.close().await;
-    let sentence = format!("produced {} to {}", counted(count, "record"), args.topic);
-    args.output.done(&sentence, &json!({"topic": args.topic, "records": count}))
+    match outcome {
+        Ok(()) => {
+            let sentence = format!("produced {} to {}", counted(written, "record"), args.topic);
+            args.output.done(&sentence, &json!({"topic": args.topic, "records": written}))
+        }
+        // Who corrects the mistake and goes on must know what is in the topic already.
+        Err(error) => {
+            let were = if written == 1 { "was" } else { "were" };
+            bail!("{error:#}; {} {were} written", counted(written, "line"))
+        }
+    }
+}
+
+/// What was sent, and what became of it.
+struct Sent {
+    pending: Pending,
+    acknowledged: usize,
+    progress: ProgressBar,
+}
+
+impl Sent {
+    fn new() -> Sent {
+        Sent { pending: Pending::new(), acknowledged: 0, progress: progress() }
+    }
+
+    /// The next outcome of a line; `None` if none is awaited.
+    async fn next(&mut self) -> Option<anyhow::Result<()>> {
+        let outcome = self.pending.next().await?;
+        self.acknowledged += usize::from(outcome.is_ok());
+        self.progress.inc(1);
+        Some(outcome)
+    }
+
+    /// Waits for what is still under way; how many lines were written in all.
+    async fn finish(mut self) -> usize {
+        while self.next().await.is_some() {}
+        self.progress.finish_and_clear();
+        self.acknowledged
+    }
 }
 
 /// Sends every line, and looks at the acknowledgements while it waits for the next.
-async fn send_lines(args: &Args, producer: &Producer) -> anyhow::Result<usize> {
+async fn send_lines(args: &Args, producer: &Producer, sent: &mut Sent) -> anyhow::Result<()> {
     let mut input = BufReader::with_capacity(256 << 10, tokio::io::stdin());
-    let mut pending = Pending::new();
     let mut line = Vec::new();
-    let mut count = 0;
-    let progress = progress();
-    let refused = loop {
+    let mut number = 0;
+    let mut is_end = false;
+    while !is_end {
+        let has_room = sent.pending.len() < UNACKNOWLEDGED_MAX;
         // A read that is given up keeps what it has read in `line` and goes on there.
-        let is_end = tokio::select! {
+        is_end = tokio::select! {
             biased;
-            Some(acknowledged) = pending.next() => {
-                acknowledged?;
+            Some(outcome) = sent.next() => {
+                outcome?;
                 continue;
             }
-            read = input.read_until(b'\n', &mut line), if pending.len() < UNACKNOWLEDGED_MAX => {
+            read = input.read_until(b'\n', &mut line), if has_room => {
                 read.context("cannot read the standard input")?;
                 line.last() != Some(&b'\n')
             }
         };
-        if line.len() > LINE_BYTES_MAX {
-            bail!("line {} is longer than any record may be", count + 1);
-        }
         if is_end && line.is_empty() {
-            break None;
+            break;
+        }
+        number += 1;
+        if line.len() > LINE_BYTES_MAX {
+            bail!("line {number} is longer than any record may be");
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let record = match args.record(text.strip_suffix(b"\r").unwrap_or(text), count + 1) {
-            Ok(record) => record,
-            Err(error) => break Some(error),
-        };
+        let record = args.record(text.strip_suffix(b"\r").unwrap_or(text), number)?;
         line.clear();
-        pending.push(acknowledged(producer.send(record).await?, count + 1));
-        count += 1;
-        progress.inc(1);
-        if is_end {
-            break None;
-        }
-    };
-    while let Some(acknowledged) = pending.next().await {
-        acknowledged?;
+        sent.pending.push(acknowledged(producer.send(record).await?, number));
     }
-    progress.finish_and_clear();
-    match refused {
-        None => Ok(count),
-        // Who corrects the line and goes on there must know that those before it are in the topic.
-        Some(error) => bail!("{error:#}; {} before it {} written", counted(count, "line"), was(count)),
+    while let Some(outcome) = sent.next().await {
+        outcome?;
     }
-}
-
-fn was(count: usize) -> &'static str {
-    if count == 1 { "was" } else { "were" }
+    Ok(())
 }
 
 /// For a person who waits for a file to be sent; nothing where lines are typed or nobody looks.
