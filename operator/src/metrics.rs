@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// The operator's metrics.
@@ -31,12 +32,15 @@ impl Metrics {
             HistogramOpts::new("taffrail_operator_reconcile_duration_seconds", "How long rounds took."),
             &["kind"],
         )?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(failures.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         for kind in ["KafkaCluster", "KafkaTopic"] {
+            // Present from the start, so that a rate has something to begin with.
             reconciles.with_label_values(&[kind]);
             failures.with_label_values(&[kind]);
+            duration.with_label_values(&[kind]);
         }
         Ok(Metrics { registry, reconciles, failures, duration })
     }
@@ -62,5 +66,30 @@ impl Drop for Round<'_> {
         self.metrics.reconciles.with_label_values(&[self.kind]).inc();
         let seconds = self.begun.elapsed().as_secs_f64();
         self.metrics.duration.with_label_values(&[self.kind]).observe(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Metrics;
+
+    const PAGE: &str = include_str!("../../docs/book/src/reference/operator.md");
+
+    #[test]
+    fn the_book_lists_the_metrics_that_are_served() {
+        let text = Metrics::new().and_then(|metrics| metrics.render()).expect("renders");
+        let text = String::from_utf8(text).expect("is text");
+        let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let (_, tables) = PAGE.split_once("## Metrics").expect("a section");
+        let written: BTreeSet<_> = tables
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.strip_prefix("| `")?.split('|');
+                Some(format!("{} {}", cells.next()?.trim().trim_matches('`'), cells.next()?.trim()))
+            })
+            .collect();
+        assert_eq!(written.iter().map(String::as_str).collect::<BTreeSet<_>>(), served);
     }
 }

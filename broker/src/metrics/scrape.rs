@@ -1,8 +1,9 @@
 //! What is read when Prometheus asks: partitions, quorum, process, under our own names and under those that dashboards
 //! made for kafka_exporter and for Strimzi's JMX exporter rules look up.
 
+use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, GaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, Opts, Registry};
 use types::TopicPartition;
 
 use crate::node::Node;
@@ -18,7 +19,8 @@ pub(super) fn gather(node: &Node) -> prometheus::Result<Vec<MetricFamily>> {
     let gauges = Gauges::new();
     partitions(node, &gauges)?;
     cluster(node, &gauges)?;
-    process(&gauges)?;
+    // Under the names that every Prometheus client library uses.
+    gauges.registry.register(Box::new(ProcessCollector::for_self()))?;
     Ok(gauges.gather())
 }
 
@@ -181,39 +183,4 @@ fn is_under_min_isr(image: &metadata::Image, partition: &Partition) -> bool {
     let id: TopicPartition = partition.id();
     let in_sync = image.partition(id).map_or(0, |partition| partition.isr.len());
     in_sync < usize::try_from(partition.config().min_insync_replicas).unwrap_or(0)
-}
-
-/// The names that every Prometheus client library uses.
-fn process(gauges: &Gauges) -> prometheus::Result<()> {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the command in parentheses, which may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let field = |at: usize| fields.get(at - 3).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    let ticks = rustix::param::clock_ticks_per_second() as f64;
-    let page = rustix::param::page_size() as f64;
-    let boot = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-    let boot =
-        boot.lines().find_map(|line| line.strip_prefix("btime ")).and_then(|text| text.parse::<f64>().ok());
-    let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    for (name, help, value) in [
-        ("process_resident_memory_bytes", "Resident memory.", field(24) * page),
-        ("process_virtual_memory_bytes", "Virtual memory.", field(23)),
-        ("process_threads", "Threads.", field(20)),
-        ("process_open_fds", "Open file descriptors.", files as f64),
-        ("process_max_fds", "How many file descriptors may be open.", files_max() as f64),
-        (
-            "process_start_time_seconds",
-            "Start, in seconds since the epoch.",
-            boot.unwrap_or(0.0) + field(22) / ticks,
-        ),
-    ] {
-        gauges.single(name, help, value)?;
-    }
-    let cpu = Counter::new("process_cpu_seconds_total", "CPU time, user and system.")?;
-    cpu.inc_by((field(14) + field(15)) / ticks);
-    gauges.registry.register(Box::new(cpu))
-}
-
-fn files_max() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }

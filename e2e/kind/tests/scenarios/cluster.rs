@@ -75,6 +75,18 @@ pub(crate) fn pod_deleted(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn example(bed: &Bed) -> Result<()> {
+    bed.namespace("example")?;
+    let example = include_str!("../../../../examples/demo.yaml");
+    bed.kubectl_with(&["--namespace", "example", "apply", "-f", "-"], Some(example))?;
+    for object in ["kafkacluster/demo", "kafkatopic/orders", "kafkatopic/customers"] {
+        let arguments = ["--namespace", "example", "wait", "--for=condition=Ready", object, "--timeout=120s"];
+        bed.kubectl(&arguments)?;
+    }
+    // Topics have finalizers and the cluster goes at the same time: neither waits for the other.
+    bed.kubectl(&["delete", "namespace", "example", "--timeout=120s"]).map(drop)
+}
+
 pub(crate) fn children_deleted(bed: &Bed) -> Result<()> {
     let id = cluster_id(bed)?;
     let config_map = config_map_name(bed)?;

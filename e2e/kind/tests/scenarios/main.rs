@@ -20,7 +20,8 @@ const INSTALL: [(&str, Scenario); 3] = [
     ("records go in and out through the bootstrap Service", topics::produce_and_consume),
     ("a Pod that was deleted comes back with its records", cluster::pod_deleted),
 ];
-const REST: [(&str, Scenario); 10] = [
+const REST: [(&str, Scenario); 11] = [
+    ("the README's example runs, and its namespace is deleted with all in it", cluster::example),
     ("what somebody deleted is made again", cluster::children_deleted),
     ("a changed configuration restarts the Pod once", cluster::configuration_changed),
     ("a topic is altered, and fewer partitions are refused", topics::altered),
