@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::{CLUSTER, Place, is_running};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 const MEBIBYTE: u64 = 1 << 20;
 /// ApiVersions, version 0, correlation id 7, without a client id.
@@ -36,8 +36,15 @@ fn resident_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("is a number") * 1024
 }
 
+/// This process has a thousand sockets too, and a shell's limit is often that.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum");
+}
+
 #[test]
 fn a_thousand_idle_connections_take_less_than_64_mib() {
+    allow_many_files();
     let place = Place::new(CLUSTER);
     let mut dev = place.start();
     ask(&mut connect(&place), &API_VERSIONS);
