@@ -162,6 +162,8 @@ fn assert_values(text: &str) {
         "kafka_server_brokertopicmetrics_totalproducerequests_total{topic=\"orders\"} 3",
         "kafka_server_brokertopicmetrics_failedproducerequests_total{topic=\"orders\"} 1",
         "kafka_server_brokertopicmetrics_failedfetchrequests_total{topic=\"orders\"} 1",
+        "kafka_cluster_partition_atminisr{partition=\"0\",topic=\"orders\"} 1",
+        "kafka_cluster_partition_underminisr{partition=\"0\",topic=\"orders\"} 0",
         "kafka_controller_kafkacontroller_activecontrollercount 1",
         "kafka_network_requestmetrics_requests_total{request=\"Produce\",version=\"9\"} 3",
         "kafka_network_requestmetrics_totaltimems_count{request=\"Produce\"} 3",

@@ -1,13 +1,19 @@
 //! What is read when Prometheus asks: partitions, quorum, process, under our own names and under those that dashboards
 //! made for kafka_exporter and for Strimzi's JMX exporter rules look up.
 
+use std::sync::Arc;
+
+use metadata::Image;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Opts, Registry};
-use types::TopicPartition;
 
 use crate::node::Node;
 use crate::partitions::Partition;
+
+const EXPORTER: &str = "As kafka_exporter has it.";
+const JMX: &str = "As Strimzi's JMX rules name it.";
+const PARTITION: &[&str] = &["topic", "partition"];
 
 /// Gauges that live for one scrape.
 pub(super) struct Gauges {
@@ -91,24 +97,58 @@ fn partitions(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     Ok(())
 }
 
+/// Sums over the partitions of the cluster.
+#[derive(Default)]
+struct Sums {
+    partitions: usize,
+    without_leader: usize,
+    under_replicated: usize,
+    under_min_isr: usize,
+}
+
 fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     let image = node.metadata().image();
-    let labels = &["topic", "partition"];
-    let leader = gauges.family("kafka_topic_partition_leader", "As kafka_exporter has it.", labels)?;
-    let replicas = gauges.family("kafka_topic_partition_replicas", "As kafka_exporter has it.", labels)?;
-    let in_sync =
-        gauges.family("kafka_topic_partition_in_sync_replica", "As kafka_exporter has it.", labels)?;
-    let preferred =
-        gauges.family("kafka_topic_partition_leader_is_preferred", "As kafka_exporter has it.", labels)?;
-    let under = gauges.family(
-        "kafka_topic_partition_under_replicated_partition",
-        "As kafka_exporter has it.",
-        labels,
-    )?;
-    let jmx = |name: &str| gauges.family(name, "As Strimzi's JMX rules name it.", labels);
-    let jmx_replicas = jmx("kafka_cluster_partition_replicascount")?;
-    let jmx_in_sync = jmx("kafka_cluster_partition_insyncreplicascount")?;
-    let jmx_under = jmx("kafka_cluster_partition_underreplicated")?;
+    brokers(&image, gauges)?;
+    let mut sums = replicas(&image, gauges)?;
+    let led = node.partitions.all();
+    min_isr(&image, &led, gauges, &mut sums)?;
+    let failed = led.iter().filter(|partition| !partition.is_online()).count();
+    let status = node.quorum.status();
+    let jmx = JMX;
+    let flag = |is_so: bool| f64::from(u8::from(is_so));
+    for (name, help, value) in [
+        ("kafka_brokers", EXPORTER, image.brokers().len() as f64),
+        ("kafka_server_replicamanager_partitioncount", jmx, led.len() as f64),
+        ("kafka_server_replicamanager_leadercount", jmx, led.len() as f64),
+        ("kafka_server_replicamanager_underreplicatedpartitions", jmx, sums.under_replicated as f64),
+        ("kafka_server_replicamanager_underminisrpartitioncount", jmx, sums.under_min_isr as f64),
+        ("kafka_server_replicamanager_offlinereplicacount", jmx, failed as f64),
+        ("kafka_controller_kafkacontroller_activecontrollercount", jmx, flag(status.is_leader)),
+        ("kafka_controller_kafkacontroller_offlinepartitionscount", jmx, sums.without_leader as f64),
+        ("kafka_controller_kafkacontroller_globaltopiccount", jmx, image.topics().len() as f64),
+        ("kafka_controller_kafkacontroller_globalpartitioncount", jmx, sums.partitions as f64),
+        ("taffrail_quorum_term", "The controller epoch.", status.term as f64),
+        ("taffrail_quorum_log_end", "Index after the last entry of the metadata log.", status.log_end as f64),
+        (
+            "taffrail_quorum_unapplied_entries",
+            "Entries that are not applied yet.",
+            status.log_end.saturating_sub(status.applied) as f64,
+        ),
+        ("taffrail_quorum_voters", "Voters of the metadata quorum.", status.voters as f64),
+        ("taffrail_ready", "1 once the node serves clients.", flag(node.is_ready())),
+        ("taffrail_fetch_sessions", "Fetch sessions.", node.fetch_sessions.lock().len() as f64),
+        (
+            "taffrail_disk_low",
+            "1 while produce is refused because the disk is almost full.",
+            flag(node.partitions.data_dir().is_low_on_space()),
+        ),
+    ] {
+        gauges.single(name, help, value)?;
+    }
+    Ok(())
+}
+
+fn brokers(image: &Image, gauges: &Gauges) -> prometheus::Result<()> {
     let addresses =
         gauges.family("kafka_broker_info", "As kafka_exporter has it: the id.", &["id", "address"])?;
     for broker in image.brokers() {
@@ -118,69 +158,67 @@ fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
             addresses.with_label_values(&[&id, &address]).set(f64::from(broker.id.0));
         }
     }
-    let counts = gauges.family("kafka_topic_partitions", "As kafka_exporter has it.", &["topic"])?;
-    let (mut total, mut offline, mut under_replicated) = (0, 0, 0);
+    Ok(())
+}
+
+/// What the metadata say of each partition.
+fn replicas(image: &Image, gauges: &Gauges) -> prometheus::Result<Sums> {
+    let exporter = |name: &str| gauges.family(name, EXPORTER, PARTITION);
+    let jmx = |name: &str| gauges.family(name, JMX, PARTITION);
+    let leader = exporter("kafka_topic_partition_leader")?;
+    let replicas = exporter("kafka_topic_partition_replicas")?;
+    let in_sync = exporter("kafka_topic_partition_in_sync_replica")?;
+    let preferred = exporter("kafka_topic_partition_leader_is_preferred")?;
+    let under = exporter("kafka_topic_partition_under_replicated_partition")?;
+    let jmx_replicas = jmx("kafka_cluster_partition_replicascount")?;
+    let jmx_in_sync = jmx("kafka_cluster_partition_insyncreplicascount")?;
+    let jmx_under = jmx("kafka_cluster_partition_underreplicated")?;
+    let counts = gauges.family("kafka_topic_partitions", EXPORTER, &["topic"])?;
+    let mut sums = Sums::default();
     for topic in image.topics() {
         counts.with_label_values(&[&*topic.name]).set(topic.partitions.len() as f64);
         for (index, partition) in topic.partitions.iter().enumerate() {
             let index = index.to_string();
-            let label = [&*topic.name, index.as_str()];
-            let is_under = partition.isr.len() < partition.replicas.len();
-            let is_preferred =
-                partition.leader.is_some() && partition.leader == partition.replicas.first().copied();
-            leader.with_label_values(&label).set(partition.leader.map_or(-1.0, |leader| f64::from(leader.0)));
-            replicas.with_label_values(&label).set(partition.replicas.len() as f64);
-            in_sync.with_label_values(&label).set(partition.isr.len() as f64);
-            preferred.with_label_values(&label).set(f64::from(u8::from(is_preferred)));
-            under.with_label_values(&label).set(f64::from(u8::from(is_under)));
-            jmx_replicas.with_label_values(&label).set(partition.replicas.len() as f64);
-            jmx_in_sync.with_label_values(&label).set(partition.isr.len() as f64);
-            jmx_under.with_label_values(&label).set(f64::from(u8::from(is_under)));
-            total += 1;
-            under_replicated += usize::from(is_under);
-            offline += usize::from(partition.leader.is_none());
+            let (all, isr) = (partition.replicas.len(), partition.isr.len());
+            let led_by = partition.leader;
+            let is_preferred = led_by.is_some() && led_by == partition.replicas.first().copied();
+            for (family, value) in [
+                (&leader, led_by.map_or(-1.0, |leader| f64::from(leader.0))),
+                (&preferred, f64::from(u8::from(is_preferred))),
+                (&replicas, all as f64),
+                (&jmx_replicas, all as f64),
+                (&in_sync, isr as f64),
+                (&jmx_in_sync, isr as f64),
+                (&under, f64::from(u8::from(isr < all))),
+                (&jmx_under, f64::from(u8::from(isr < all))),
+            ] {
+                family.with_label_values(&[&*topic.name, index.as_str()]).set(value);
+            }
+            sums.partitions += 1;
+            sums.under_replicated += usize::from(isr < all);
+            sums.without_leader += usize::from(led_by.is_none());
         }
     }
-    let led = node.partitions.all();
-    let failed = led.iter().filter(|partition| !partition.is_online()).count();
-    let under_min = led.iter().filter(|partition| is_under_min_isr(&image, partition)).count();
-    let status = node.quorum.status();
-    let jmx = "As Strimzi's JMX rules name it.";
-    let log_end_minus_applied = status.log_end.saturating_sub(status.applied) as f64;
-    for (name, help, value) in [
-        ("kafka_brokers", "As kafka_exporter has it.", image.brokers().len() as f64),
-        ("kafka_server_replicamanager_partitioncount", jmx, led.len() as f64),
-        ("kafka_server_replicamanager_leadercount", jmx, led.len() as f64),
-        ("kafka_server_replicamanager_underreplicatedpartitions", jmx, under_replicated as f64),
-        ("kafka_server_replicamanager_underminisrpartitioncount", jmx, under_min as f64),
-        ("kafka_server_replicamanager_offlinereplicacount", jmx, failed as f64),
-        (
-            "kafka_controller_kafkacontroller_activecontrollercount",
-            jmx,
-            f64::from(u8::from(status.is_leader)),
-        ),
-        ("kafka_controller_kafkacontroller_offlinepartitionscount", jmx, offline as f64),
-        ("kafka_controller_kafkacontroller_globaltopiccount", jmx, image.topics().len() as f64),
-        ("kafka_controller_kafkacontroller_globalpartitioncount", jmx, f64::from(total)),
-        ("taffrail_quorum_term", "The controller epoch.", status.term as f64),
-        ("taffrail_quorum_log_end", "Index after the last entry of the metadata log.", status.log_end as f64),
-        ("taffrail_quorum_unapplied_entries", "Entries that are not applied yet.", log_end_minus_applied),
-        ("taffrail_quorum_voters", "Voters of the metadata quorum.", status.voters as f64),
-        ("taffrail_ready", "1 once the node serves clients.", f64::from(u8::from(node.is_ready()))),
-        ("taffrail_fetch_sessions", "Fetch sessions.", node.fetch_sessions.lock().len() as f64),
-        (
-            "taffrail_disk_low",
-            "1 while produce is refused because the disk is almost full.",
-            f64::from(u8::from(node.partitions.data_dir().is_low_on_space())),
-        ),
-    ] {
-        gauges.single(name, help, value)?;
-    }
-    Ok(())
+    Ok(sums)
 }
 
-fn is_under_min_isr(image: &metadata::Image, partition: &Partition) -> bool {
-    let id: TopicPartition = partition.id();
-    let in_sync = image.partition(id).map_or(0, |partition| partition.isr.len());
-    in_sync < usize::try_from(partition.config().min_insync_replicas).unwrap_or(0)
+/// Whether as many replicas are in sync as producers with acks=all need. Only a partition's leader knows its configuration.
+fn min_isr(
+    image: &Image,
+    led: &[Arc<Partition>],
+    gauges: &Gauges,
+    sums: &mut Sums,
+) -> prometheus::Result<()> {
+    let at = gauges.family("kafka_cluster_partition_atminisr", JMX, PARTITION)?;
+    let under = gauges.family("kafka_cluster_partition_underminisr", JMX, PARTITION)?;
+    for partition in led {
+        let index = partition.id().partition.to_string();
+        let label = [&**partition.topic_name(), index.as_str()];
+        let in_sync = image.partition(partition.id()).map_or(0, |partition| partition.isr.len());
+        let needed = usize::try_from(partition.config().min_insync_replicas).unwrap_or(0);
+        at.with_label_values(&label).set(f64::from(u8::from(in_sync == needed)));
+        under.with_label_values(&label).set(f64::from(u8::from(in_sync < needed)));
+        sums.under_min_isr += usize::from(in_sync < needed);
+    }
+    Ok(())
 }
