@@ -197,14 +197,38 @@ impl KafkaClusterSpec {
         if self.config.0.len() > 64 {
             return Err(SpecError::new(&["spec", "config"], "has more than 64 keys"));
         }
+        let path = ["spec", "config"];
         config::validate_static_broker(&self.config.0)
-            .map_err(|error| config_error(&["spec", "config"], &self.config, &error))
+            .map_err(|error| config_error(&path, &self.config, &error))?;
+        for key in ["default.replication.factor", "min.insync.replicas"] {
+            within_replicas(&path, &self.config, key, self.brokers.replicas)?;
+        }
+        Ok(())
     }
+}
+
+/// A number of replicas that no partition can have: creating, or producing with acks=all, would fail for ever.
+pub(crate) fn within_replicas(
+    path: &[&str],
+    values: &ConfigValues,
+    key: &str,
+    replicas: i32,
+) -> Result<(), SpecError> {
+    let wanted = values.0.get(key).and_then(|value| value.trim().parse::<i32>().ok());
+    if wanted.is_none_or(|wanted| wanted <= replicas) {
+        return Ok(());
+    }
+    let path: Vec<&str> = path.iter().copied().chain([key]).collect();
+    Err(SpecError::new(&path, format!("is more than there are replicas: write {replicas}, or leave it out")))
 }
 
 /// Points at the key that the error is about, if it names one.
 pub(crate) fn config_error(path: &[&str], values: &ConfigValues, error: &config::ConfigError) -> SpecError {
-    let text = error.to_string();
+    let text = match error {
+        // The node's own file has a field for it, which the operator and `taffrail dev` fill.
+        config::ConfigError::OwnField { key, .. } => format!("{key} follows from the cluster: leave it out"),
+        _ => error.to_string(),
+    };
     let mut named: Vec<&String> = values.0.keys().filter(|key| text.contains(key.as_str())).collect();
     // A key may be the beginning of another one.
     named.sort_by_key(|key| std::cmp::Reverse(key.len()));

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::config_error;
+use crate::cluster::{config_error, within_replicas};
 use crate::{ConfigValues, SpecError};
 
 /// A topic of a Kafka cluster.
@@ -135,7 +135,9 @@ impl KafkaTopic {
         if self.spec.config.0.len() > 64 {
             return Err(SpecError::new(&["spec", "config"], "has more than 64 keys"));
         }
-        config::validate_topic_overrides(&self.spec.config.0, &config::BrokerLayers::none())
-            .map_err(|error| config_error(&["spec", "config"], &self.spec.config, &error))
+        let (path, values) = (["spec", "config"], &self.spec.config);
+        config::validate_topic_overrides(&values.0, &config::BrokerLayers::none())
+            .map_err(|error| config_error(&path, values, &error))?;
+        within_replicas(&path, values, "min.insync.replicas", self.spec.replicas)
     }
 }

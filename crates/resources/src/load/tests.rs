@@ -81,6 +81,22 @@ fn configurations_are_checked() {
 }
 
 #[test]
+fn configurations_that_cannot_work_here_say_what_to_write() {
+    let own = error("num.partitions: 3", "log.dirs: /data");
+    assert!(own.ends_with("spec.config.log.dirs: log.dirs follows from the cluster: leave it out"), "{own}");
+    for key in ["default.replication.factor", "min.insync.replicas"] {
+        let many = error("num.partitions: 3", &format!("{key}: 2"));
+        assert!(many.contains("line 12"), "{many}");
+        assert!(
+            many.ends_with(&format!("{key}: is more than there are replicas: write 1, or leave it out")),
+            "{many}"
+        );
+    }
+    let topic = error("retention.ms: 604800000", "min.insync.replicas: 2");
+    assert!(topic.contains("KafkaTopic orders") && topic.contains("write 1, or leave it out"), "{topic}");
+}
+
+#[test]
 fn what_is_not_yaml_names_its_line() {
     let text = error("  partitions: 6", "  partitions: [6");
     assert!(text.starts_with("line 2"), "{text}");
