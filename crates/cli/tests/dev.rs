@@ -57,12 +57,14 @@ fn topics_follow_the_file() {
 #[test]
 fn a_broker_that_dies_is_reported_and_dies_with_dev() {
     let place = Place::new(CLUSTER);
-    let dev = place.start();
+    let mut dev = place.start();
     send(place.pid(), Signal::KILL);
     let line = dev.wait_for("ended by itself");
     assert!(line.contains("broker-0"), "{line}");
     dev.wait_for("broker --config");
-    drop(dev);
+    assert!(dev.stop(Signal::INT), "{}", dev.output());
+    dev.wait_for("has ended before");
+    assert!(!dev.output().contains("stopped, and its data is kept"));
 
     let mut dev = place.start();
     let broker = place.pid();

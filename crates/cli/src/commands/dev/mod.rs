@@ -174,6 +174,14 @@ async fn become_ready(node: &mut Node) -> anyhow::Result<bool> {
 
 /// Stops the broker cleanly, unless a second Ctrl-C says that there is no time for that.
 async fn stop_node(status: Status, node: &mut Node) -> anyhow::Result<()> {
+    if node.check_alive().is_err() {
+        node.stop().await?;
+        return status.say(
+            Mood::Working,
+            node.name(),
+            "has ended before; its data is kept, its next start recovers",
+        );
+    }
     let again = crate::signals::stop();
     status.say(Mood::Working, node.name(), "stopping")?;
     tokio::select! {
