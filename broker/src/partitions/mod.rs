@@ -46,7 +46,8 @@ fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
 
 /// What of a topic's configuration concerns its leader.
 fn leader_config(config: &TopicConfig) -> LeaderConfig {
-    LeaderConfig { min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1) }
+    let min_insync_replicas = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+    LeaderConfig { min_insync_replicas, ..LeaderConfig::default() }
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
-use replication::{Leader, ProducerStates};
+use replication::{EpochCache, Leader, PartitionState, ProducerStates, ReplicaLog};
 use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
-use types::{BrokerId, ErrorCode, LeaderEpoch, Now, PartitionId, TopicId, TopicPartition};
+use types::{
+    BrokerId, ErrorCode, LeaderEpoch, Now, Offset, PartitionEpoch, PartitionId, TopicId, TopicPartition,
+};
 
 use super::flusher::Flusher;
 use super::{Partition, leader_config, log_config};
@@ -97,6 +99,7 @@ impl Partitions {
     /// Opens a partition's log and leads it. Blocks: recovery may have to read.
     pub(crate) fn open(&self, now: Now, open: OpenPartition) -> Result<Arc<Partition>, OpenLogError> {
         let OpenPartition { topic_name, id, leader_epoch, isr, config } = open;
+        let leads = isr.first().copied().unwrap_or(BrokerId::NONE);
         let log_config = log_config(&topic_name, &config);
         let (mut log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
         let mut producers = ProducerStates::from_snapshot(&recovered.producers);
@@ -105,14 +108,10 @@ impl Partitions {
         }
         let reader = log.reader();
         log.assign_epoch(leader_epoch, reader.log_end())?;
-        let leader = Leader::new(
-            leader_epoch,
-            isr,
-            leader_config(&config),
-            reader.log_start(),
-            reader.log_end(),
-            producers,
-        );
+        let epochs = EpochCache::new(log.epoch_entries().to_vec()).unwrap_or_default();
+        let known =
+            ReplicaLog::recovered(reader.log_start(), reader.log_end(), Offset::ZERO, epochs, producers);
+        let leader = Leader::new(now, leads, alone(leads, leader_epoch, isr), leader_config(&config), known);
         // After a clean stop the few bytes behind the last index entry are read too, and nobody need know.
         let was_clean = matches!(self.data_dir.previous_shutdown(), Shutdown::Clean { .. });
         if recovered.truncated_bytes > 0 || (recovered.scanned_bytes > 0 && !was_clean) {
@@ -174,6 +173,12 @@ impl Partitions {
     fn write<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The state of a partition whose replicas are all in sync, and whose leader is one of them.
+fn alone(leader: BrokerId, leader_epoch: LeaderEpoch, isr: Vec<BrokerId>) -> PartitionState {
+    let state = PartitionState::single(leader, leader_epoch, PartitionEpoch(0));
+    PartitionState { replicas: isr.clone(), isr, ..state }
 }
 
 fn first_of(topic: TopicId) -> TopicPartition {

@@ -295,6 +295,11 @@ impl Log {
         self.epochs.end_offset(epoch, self.reader.log_end())
     }
 
+    /// Which epoch began where, oldest first.
+    pub fn epoch_entries(&self) -> &[(LeaderEpoch, Offset)] {
+        self.epochs.entries()
+    }
+
     /// The newest epoch that has been assigned.
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.epochs.latest()

@@ -1,149 +1,44 @@
-//! The leader of one partition: assigns offsets, recognises repeated batches, moves the high watermark, and says when
-//! a produce request is answered.
+//! The leader of one partition: assigns offsets, recognises repeated batches, answers followers, keeps the in-sync
+//! replicas and the high watermark, and says when a produce request is answered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use record::{BatchSummary, ProducerSnapshotEntry};
-use types::{BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, ProducerId, Timestamp};
+use types::{BrokerEpoch, BrokerId, ErrorCode, Monotonic, Now, Offset, ProducerId};
 
 use crate::producer_state::SequenceCheck;
-use crate::producer_states::ProducerStates;
+use crate::{PartitionState, ReplicaLog};
 
-/// Names a produce request that waits; the shell gives them out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WaiterId(pub u64);
+pub use event::{Acks, Appended, Bounds, Effect, Event, LeaderConfig, WaiterId};
+pub use fetch::{FetchRefusal, FollowerAnswer};
+pub use isr::{CommittedIsr, InSync, IsrProposal, ProposalId};
+pub use remote::{FollowerFetch, RemoteReplica};
 
-/// When a produce request is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acks {
-    /// Not at all.
-    None,
-    /// After the leader's write.
-    Leader,
-    /// After every in-sync replica has it.
-    All,
-}
+use isr::Isr;
+use remote::Remote;
 
-impl Acks {
-    /// From the wire: 0, 1 or -1.
-    pub fn from_wire(acks: i16) -> Option<Acks> {
-        match acks {
-            0 => Some(Acks::None),
-            1 => Some(Acks::Leader),
-            -1 => Some(Acks::All),
-            _ => None,
-        }
-    }
-}
-
-/// Where a produced batch is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// The offset of its first record.
-    pub base_offset: Offset,
-    /// Its largest timestamp.
-    pub max_timestamp: Timestamp,
-}
-
-/// What happens to a leader.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A client's batch, checked and not yet written.
-    Append {
-        /// The batch; its base offset has no meaning yet.
-        batch: BatchSummary,
-        /// When to answer.
-        acks: Acks,
-        /// Whom to answer.
-        waiter: WaiterId,
-        /// How long it waits (`timeout.ms` of the request).
-        timeout: Duration,
-    },
-    /// The batch of the last `Write` is in the log and can be read; the summary has its offsets.
-    Written {
-        /// The batch as written.
-        batch: BatchSummary,
-    },
-    /// The batch of the last `Write` could not be written and is not in the log.
-    WriteFailed {
-        /// What its producer is told.
-        error: ErrorCode,
-    },
-    /// Everything before `end` survives what the topic's flush settings promise to survive: without them this follows
-    /// the write at once, with them it follows the fsync.
-    Durable {
-        /// One past the last durable offset.
-        end: Offset,
-    },
-    /// Records before `to` were deleted.
-    LogStartMoved {
-        /// The new log start offset.
-        to: Offset,
-    },
-    /// The topic's configuration changed.
-    Configured(LeaderConfig),
-    /// A deadline has passed.
-    Tick,
-    /// This replica is no longer the leader, or the topic is gone: everybody who waits is told.
-    Resigned {
-        /// What they are told.
-        error: ErrorCode,
-    },
-}
-
-/// What the shell does for a leader, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Write the appended batch with these two fields patched, then report `Written` or `WriteFailed`.
-    Write {
-        /// Where it goes.
-        base_offset: Offset,
-        /// The epoch that goes into its header.
-        leader_epoch: LeaderEpoch,
-    },
-    /// Answer a produce request.
-    Complete {
-        /// Which.
-        waiter: WaiterId,
-        /// What to say.
-        result: Result<Appended, ErrorCode>,
-    },
-}
-
-/// What a leader needs to know of its topic's configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderConfig {
-    /// `min.insync.replicas`.
-    pub min_insync_replicas: usize,
-}
-
-/// What readers may see of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The first offset that is there.
-    pub log_start: Offset,
-    /// Consumers read up to here.
-    pub high_watermark: Offset,
-    /// Consumers with `read_committed` read up to here.
-    pub last_stable: Offset,
-    /// One past the last offset that is written.
-    pub log_end: Offset,
-    /// The leader's epoch.
-    pub leader_epoch: LeaderEpoch,
-}
+mod event;
+mod fetch;
+mod in_sync;
+mod isr;
+mod remote;
 
 /// The leader of one partition.
 #[derive(Debug)]
 pub struct Leader {
-    leader_epoch: LeaderEpoch,
-    isr: Vec<BrokerId>,
+    me: BrokerId,
+    /// This node's registration.
+    broker_epoch: Option<BrokerEpoch>,
+    /// As committed, but for the in-sync replicas: those are in `isr`.
+    state: PartitionState,
+    isr: Isr,
+    remotes: BTreeMap<BrokerId, Remote>,
     config: LeaderConfig,
-    log_start: Offset,
-    log_end: Offset,
-    durable_end: Offset,
-    high_watermark: Offset,
-    producers: ProducerStates,
+    log: ReplicaLog,
+    /// Where this epoch began.
+    epoch_start: Offset,
+    is_resigned: bool,
     writing: Option<Writing>,
     /// Requests that wait for the high watermark, by the offset that it has to reach. The waiter's id keeps the order
     /// of arrival among equals.
@@ -165,56 +60,63 @@ struct Waiting {
 }
 
 impl Leader {
-    /// A leader that begins its epoch over a log.
+    /// A leader that begins the epoch of `state` at the end of its log; the shell notes that in the epoch checkpoint.
     pub fn new(
-        leader_epoch: LeaderEpoch,
-        isr: Vec<BrokerId>,
+        now: Now,
+        me: BrokerId,
+        state: PartitionState,
         config: LeaderConfig,
-        log_start: Offset,
-        log_end: Offset,
-        producers: ProducerStates,
+        log: ReplicaLog,
     ) -> Leader {
-        Leader {
-            leader_epoch,
-            isr,
+        let mut leader = Leader {
+            me,
+            broker_epoch: None,
+            isr: Isr::new(state.isr.clone()),
+            state,
+            remotes: BTreeMap::new(),
             config,
-            log_start,
-            log_end,
-            // What recovery found is on disk or in the page cache of the same boot; it is as durable as this replica
-            // can make it.
-            durable_end: log_end,
-            high_watermark: log_end,
-            producers,
+            epoch_start: log.log_end,
+            log,
+            is_resigned: false,
             writing: None,
             waiting: BTreeMap::new(),
-        }
+        };
+        leader.begin_epoch(now);
+        // Nobody waits yet, so nothing comes of it but the high watermark of a replica that is alone.
+        leader.advance(now, &mut Vec::new());
+        leader
+    }
+
+    /// What is left when this replica goes on as a follower, or closes.
+    pub fn into_log(self) -> ReplicaLog {
+        self.log
     }
 
     /// What readers may see.
     pub fn bounds(&self) -> Bounds {
         Bounds {
-            log_start: self.log_start,
-            high_watermark: self.high_watermark,
+            log_start: self.log.log_start,
+            high_watermark: self.log.high_watermark,
             // Transactional batches are refused where requests come in, so nothing can be open.
-            last_stable: self.high_watermark,
-            log_end: self.log_end,
-            leader_epoch: self.leader_epoch,
+            last_stable: self.log.high_watermark,
+            log_end: self.log.log_end,
+            leader_epoch: self.state.leader_epoch,
         }
     }
 
     /// What the next producer snapshot holds.
     pub fn producer_snapshot(&self) -> Vec<ProducerSnapshotEntry> {
-        self.producers.to_snapshot()
+        self.log.producers.to_snapshot()
     }
 
     /// How many idempotent producers are remembered.
     pub fn producer_count(&self) -> usize {
-        self.producers.len()
+        self.log.producers.len()
     }
 
     /// Forgets producers that have not written for `expiration`.
     pub fn expire_producers(&mut self, now: Now, expiration: Duration) {
-        self.producers.expire(now.wall, expiration);
+        self.log.producers.expire(now.wall, expiration);
     }
 
     /// How many produce requests wait for the high watermark.
@@ -224,7 +126,8 @@ impl Leader {
 
     /// When `Tick` is due.
     pub fn next_deadline(&self) -> Option<Monotonic> {
-        self.waiting.values().map(|waiting| waiting.deadline).min()
+        let waiting = self.waiting.values().map(|waiting| waiting.deadline).min();
+        waiting.into_iter().chain(self.isr_deadline()).min()
     }
 
     /// Takes in an event and adds what it makes necessary to `effects`.
@@ -241,32 +144,39 @@ impl Leader {
                 }
             }
             Event::Durable { end } => {
-                self.durable_end = self.durable_end.max(end.min(self.log_end));
-                self.advance(effects);
+                self.log.durable_to(end);
+                self.advance(now, effects);
             }
-            Event::LogStartMoved { to } => self.move_log_start(to),
+            Event::LogStartMoved { to } => self.log.start_at(to),
             Event::Configured(config) => {
                 self.config = config;
-                self.advance(effects);
+                self.advance(now, effects);
             }
-            Event::Tick => self.expire_waiting(now, effects),
-            Event::Resigned { error } => {
-                for (_, waiter) in std::mem::take(&mut self.waiting).into_keys() {
-                    effects.push(Effect::Complete { waiter, result: Err(error) });
-                }
+            Event::Changed(state) => self.change(now, state, effects),
+            Event::BrokerChanged { broker, eligible } => self.broker_changed(now, broker, eligible, effects),
+            Event::IsrAnswered { proposal, result } => self.isr_answered(now, proposal, result, effects),
+            Event::Tick => {
+                self.expire_waiting(now, effects);
+                self.tend_isr(now, None, effects);
+                self.advance(now, effects);
             }
+            Event::Resigned { error } => self.resign(error, effects),
         }
     }
 
     fn append(&mut self, batch: &BatchSummary, writing: Writing, effects: &mut Vec<Effect>) {
         debug_assert!(self.writing.is_none(), "one write at a time");
         let reject = |error| Effect::Complete { waiter: writing.waiter, result: Err(error) };
-        if writing.acks == Acks::All && self.isr.len() < self.config.min_insync_replicas {
+        if self.is_resigned {
+            effects.push(reject(ErrorCode::NotLeaderOrFollower));
+            return;
+        }
+        if writing.acks == Acks::All && self.is_under_min_isr() {
             effects.push(reject(ErrorCode::NotEnoughReplicas));
             return;
         }
         if batch.producer_id != ProducerId::NONE {
-            match self.producers.check(batch) {
+            match self.log.producers.check(batch) {
                 Ok(SequenceCheck::InOrder) => {}
                 Ok(SequenceCheck::Duplicate { base_offset, last_offset, timestamp }) => {
                     let appended = Appended { base_offset, max_timestamp: timestamp };
@@ -280,22 +190,21 @@ impl Leader {
             }
         }
         self.writing = Some(writing);
-        effects.push(Effect::Write { base_offset: self.log_end, leader_epoch: self.leader_epoch });
+        effects.push(Effect::Write { base_offset: self.log.log_end, leader_epoch: self.state.leader_epoch });
     }
 
     fn written(&mut self, batch: &BatchSummary, effects: &mut Vec<Effect>) {
-        debug_assert_eq!(batch.base_offset, self.log_end, "written where it was to be");
-        self.log_end = batch.last_offset().plus(1);
-        self.producers.record(batch);
+        debug_assert_eq!(batch.base_offset, self.log.log_end, "written where it was to be");
+        self.log.appended(batch);
         if let Some(writing) = self.writing.take() {
             let appended = Appended { base_offset: batch.base_offset, max_timestamp: batch.max_timestamp };
-            self.answer(writing, appended, self.log_end, effects);
+            self.answer(writing, appended, self.log.log_end, effects);
         }
     }
 
     /// Answers now, or once the high watermark has reached `required`.
     fn answer(&mut self, writing: Writing, appended: Appended, required: Offset, effects: &mut Vec<Effect>) {
-        if writing.acks == Acks::All && self.high_watermark < required {
+        if writing.acks == Acks::All && self.log.high_watermark < required {
             let waiting = Waiting { appended, deadline: writing.deadline };
             self.waiting.insert((required, writing.waiter), waiting);
             return;
@@ -303,15 +212,10 @@ impl Leader {
         effects.push(Effect::Complete { waiter: writing.waiter, result: Ok(appended) });
     }
 
-    /// Moves the high watermark as far as the in-sync replicas allow and answers whom that releases. It stands still
-    /// while fewer than `min.insync.replicas` are in sync (KIP-966).
-    fn advance(&mut self, effects: &mut Vec<Effect>) {
-        if self.isr.len() < self.config.min_insync_replicas {
-            return;
-        }
-        self.high_watermark = self.high_watermark.max(self.durable_end);
+    /// Answers whom the high watermark releases.
+    fn release(&mut self, effects: &mut Vec<Effect>) {
         while let Some(entry) = self.waiting.first_entry() {
-            if entry.key().0 > self.high_watermark {
+            if entry.key().0 > self.log.high_watermark {
                 break;
             }
             let ((_, waiter), waiting) = entry.remove_entry();
@@ -319,14 +223,16 @@ impl Leader {
         }
     }
 
-    fn move_log_start(&mut self, to: Offset) {
-        self.log_start = self.log_start.max(to.min(self.log_end));
-        self.high_watermark = self.high_watermark.max(self.log_start);
+    fn resign(&mut self, error: ErrorCode, effects: &mut Vec<Effect>) {
+        self.is_resigned = true;
+        for (_, waiter) in std::mem::take(&mut self.waiting).into_keys() {
+            effects.push(Effect::Complete { waiter, result: Err(error) });
+        }
     }
 
     /// A request whose time is over is told so; its records stay, and a repetition of it will find them.
     fn expire_waiting(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let error = if self.isr.len() < self.config.min_insync_replicas {
+        let error = if self.is_under_min_isr() {
             ErrorCode::NotEnoughReplicasAfterAppend
         } else {
             ErrorCode::RequestTimedOut
@@ -343,3 +249,6 @@ impl Leader {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod replica_tests;

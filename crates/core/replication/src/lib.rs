@@ -1,18 +1,33 @@
 //! One replica of one partition as a pure state machine: which batches to write and where, which of them clients may
-//! see, which producers are known. Also the fetch sessions of a broker. Knows nothing of files, sockets or clocks;
-//! payload bytes never reach it.
+//! see, which replicas are in sync, which producers are known. Also the fetch sessions of a broker. Knows nothing of
+//! files, sockets or clocks; payload bytes never reach it.
 
+mod epoch_cache;
 mod fetch_session;
 mod fetch_sessions;
+mod follower;
 mod leader;
+mod partition_state;
 mod producer_state;
 mod producer_states;
+mod replica_log;
+mod rule;
 
+pub use epoch_cache::EpochCache;
 pub use fetch_session::{FetchContext, PartitionAnswer, PartitionRequest, SessionPartition, SessionTopic};
 pub use fetch_sessions::{FetchSessionRequest, FetchSessions, SessionConfig};
-pub use leader::{Acks, Appended, Bounds, Effect, Event, Leader, LeaderConfig, WaiterId};
+pub use follower::{
+    BadAnswer, Fetch, FetchAnswer, FetchId, Follower, FollowerConfig, FollowerEffect, FollowerEvent,
+    FollowerState,
+};
+pub use leader::{
+    Acks, Appended, Bounds, CommittedIsr, Effect, Event, FetchRefusal, FollowerAnswer, FollowerFetch, InSync,
+    IsrProposal, Leader, LeaderConfig, ProposalId, RemoteReplica, WaiterId,
+};
+pub use partition_state::PartitionState;
 pub use producer_state::{ProducerRejection, SequenceCheck};
 pub use producer_states::ProducerStates;
+pub use replica_log::ReplicaLog;
 
 #[cfg(test)]
 fn test_batch(

@@ -5,23 +5,26 @@ use std::time::Duration;
 use proptest::prelude::*;
 use record::BatchSummary;
 use types::{
-    BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, ProducerEpoch, ProducerId,
+    Sequence, Timestamp,
 };
 
 use super::{Acks, Appended, Effect, Event, Leader, LeaderConfig, WaiterId};
-use crate::ProducerStates;
+use crate::{EpochCache, PartitionState, ProducerStates, ReplicaLog};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Alone in sync of as many replicas as `min_insync_replicas` asks for.
 fn leader(min_insync_replicas: usize) -> Leader {
-    Leader::new(
-        LeaderEpoch(3),
-        vec![BrokerId(0)],
-        LeaderConfig { min_insync_replicas },
-        Offset(0),
-        Offset(10),
-        ProducerStates::default(),
-    )
+    let mut state = PartitionState::single(BrokerId(0), LeaderEpoch(3), PartitionEpoch(5));
+    state.replicas.extend((1..min_insync_replicas).map(|id| BrokerId(i32::try_from(id).unwrap())));
+    let config = LeaderConfig { min_insync_replicas, ..LeaderConfig::default() };
+    Leader::new(at(0), BrokerId(0), state, config, log())
+}
+
+fn log() -> ReplicaLog {
+    let epochs = EpochCache::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(2), Offset(6))]).unwrap();
+    ReplicaLog::recovered(Offset(0), Offset(10), Offset(10), epochs, ProducerStates::default())
 }
 
 fn at(seconds: u64) -> Now {
