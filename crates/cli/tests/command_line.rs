@@ -317,3 +317,38 @@ fn mistakes_about_topics_and_configurations_say_what_to_do() {
     altered(&["--delete", "retention.ms", "--subtract", "cleanup.policy=delete"]);
     assert_eq!((value("retention.ms"), value("cleanup.policy")), ("604800000".into(), "compact".into()));
 }
+
+#[test]
+fn a_log_is_dumped_and_damage_in_it_is_found() {
+    let place = Place::new(CLUSTER);
+    let mut dev = place.start();
+    let produce = ["produce", "orders", "--partition", "0", "-k", ":", "-z", "zstd"];
+    place.ok(&produce, "a:1\nb:2\n");
+    place.ok(&produce, "c:3\n");
+    assert!(dev.stop(Signal::INT), "{}", dev.output());
+    let folder = place.data().join("node-0/data/orders-0");
+    let log = folder.join("00000000000000000000.log");
+    let path = log.to_str().expect("is text");
+    let dumped = place.ok(&["log", "dump", path, "--records", "-o", "json"], "");
+    let lines: Vec<serde_json::Value> =
+        dumped.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect();
+    assert!(lines.iter().any(|line| line["compression"] == "zstd" && line["isIntact"] == true), "{dumped}");
+    assert!(dumped.contains(r#""key":"c""#) && dumped.contains(r#""value":"3""#), "{dumped}");
+    // The folder: every file that is there, the indexes too.
+    let all = place.ok(&["log", "dump", folder.to_str().expect("is text")], "");
+    assert!(all.contains(".timeindex:") && all.contains("leader epoch 0  from offset 0"), "{all}");
+
+    let mut bytes = std::fs::read(&log).expect("is there");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&log, &bytes).expect("is writable");
+    let damaged = place.run(&["log", "dump", path], "");
+    let text = String::from_utf8_lossy(&damaged.stderr).into_owned();
+    assert_eq!(damaged.status.code(), Some(1), "{text}");
+    assert!(text.contains("damaged"), "{text}");
+    for (path, expected) in
+        [("/nowhere/00000000000000000000.log", "No such file"), ("notes.txt", "notes.txt is not")]
+    {
+        assert!(refusal(&place, &["log", "dump", path], "").contains(expected));
+    }
+}
