@@ -127,7 +127,7 @@ pub enum OpenLogError {
         expected: TopicId,
     },
     /// The disk failed.
-    #[error("the log could not be opened")]
+    #[error("the log could not be opened: {0}")]
     Io(#[from] io::Error),
 }
 

@@ -81,7 +81,7 @@ pub enum AppendError {
         log_end: Offset,
     },
     /// The disk failed or is full.
-    #[error("the log could not be written")]
+    #[error("the log could not be written: {0}")]
     Io(#[from] io::Error),
 }
 

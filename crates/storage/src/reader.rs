@@ -107,7 +107,7 @@ pub enum ReadError {
         log_end: Offset,
     },
     /// The disk failed, or what it holds is not a log.
-    #[error("the log could not be read")]
+    #[error("the log could not be read: {0}")]
     Io(#[from] io::Error),
 }
 

@@ -264,3 +264,16 @@ fn logs_without_meta_properties_are_not_taken_for_a_new_directory() {
     assert!(refused.unwrap_err().to_string().contains("no meta.properties"));
     assert!(!meta.exists(), "nothing was changed");
 }
+
+#[test]
+fn an_error_of_the_disk_says_which() {
+    let disk = || std::io::Error::from(std::io::ErrorKind::QuotaExceeded);
+    let cause = disk().to_string();
+    for error in [
+        crate::AppendError::from(disk()).to_string(),
+        crate::ReadError::from(disk()).to_string(),
+        crate::OpenLogError::from(disk()).to_string(),
+    ] {
+        assert!(error.ends_with(&cause), "a node's log shows this much: {error}");
+    }
+}
