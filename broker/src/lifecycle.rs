@@ -10,7 +10,7 @@ use config::node::{NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use storage::{DataDir, OpenDirError, RealDisk};
+use storage::{DataDir, OpenDirError, RealDisk, Shutdown};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,8 @@ const BLOCKING_THREADS: usize = 8;
 const DRAIN: Duration = Duration::from_secs(3);
 /// Between two attempts to register while the quorum has no leader yet.
 const REGISTER_RETRY: Duration = Duration::from_millis(20);
+/// Where a node notes its broker epoch.
+const BROKER_EPOCH: &str = "broker-epoch";
 /// A session that was not used for so long makes room (Kafka: `MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const SESSION_EVICTION: Duration = Duration::from_secs(120);
 
@@ -176,6 +178,7 @@ async fn build(
         groups: GroupCoordinators::new(&broker_config),
         metrics: Metrics::new(),
         quorum,
+        incarnation: random_uuid(),
         registration: watch::Sender::new(None),
         producer_ids: tokio::sync::Mutex::default(),
         stopping: CancellationToken::new(),
@@ -228,12 +231,21 @@ fn limits(node: &Node) -> ServerLimits {
 /// Registers with the controller and waits until this node has taken its own registration in: by then every log is open.
 async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
     let broker = BrokerId(node.config.node_id);
-    let registration =
-        BrokerRegistration { broker, incarnation: random_uuid(), endpoints, rack: node.config.rack.clone() };
+    let data_dir = Arc::clone(node.partitions.data_dir());
+    let registration = BrokerRegistration {
+        broker,
+        incarnation: node.incarnation,
+        endpoints,
+        rack: node.config.rack.clone(),
+        directories: vec![data_dir.directory_id()],
+        previous_epoch: node.blocking.run(move || previous_epoch(&data_dir)).await,
+        ..BrokerRegistration::default()
+    };
     let mut says_waiting = true;
     loop {
         let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
         if let Ok(Response::Registered(epoch)) = answer {
+            remember_epoch(node, epoch).await;
             let unfenced = node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await;
             if unfenced == Ok(Response::Unfenced) {
                 return epoch;
@@ -245,6 +257,27 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
             );
         }
         tokio::time::sleep(REGISTER_RETRY).await;
+    }
+}
+
+/// As what this node was registered when it last wrote to its directory, if all that it wrote is still there.
+fn previous_epoch(data_dir: &DataDir) -> Option<BrokerEpoch> {
+    match data_dir.previous_shutdown() {
+        Shutdown::Clean { broker_epoch } => Some(broker_epoch),
+        Shutdown::ProcessCrash => {
+            let epoch = data_dir.read_state(BROKER_EPOCH).ok().flatten()?;
+            std::str::from_utf8(&epoch).ok()?.trim().parse().ok().map(BrokerEpoch)
+        }
+        Shutdown::Never | Shutdown::Unclean => None,
+    }
+}
+
+/// Written before the node leads anything in this epoch, so that after a crash of the process it can say which it was.
+async fn remember_epoch(node: &Arc<Node>, epoch: BrokerEpoch) {
+    let data_dir = Arc::clone(node.partitions.data_dir());
+    let write = move || data_dir.write_state(BROKER_EPOCH, epoch.to_string().as_bytes());
+    if let Err(error) = node.blocking.run(write).await {
+        tracing::warn!(%error, "cannot note the broker epoch: a crash will count as an unclean shutdown");
     }
 }
 

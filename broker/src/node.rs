@@ -9,7 +9,7 @@ use metadata::ProducerIdBlock;
 use replication::FetchSessions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use types::BrokerEpoch;
+use types::{BrokerEpoch, Uuid};
 
 use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
@@ -42,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) producer_ids: tokio::sync::Mutex<Option<ProducerIdBlock>>,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// Tells this life of the process from others with its id.
+    pub(crate) incarnation: Uuid,
     /// The epoch of its registration, once it is registered, unfenced and all its logs are open.
     pub(crate) registration: watch::Sender<Option<BrokerEpoch>>,
     /// Set when the node is to stop: no new request is read, those that are there are answered.

@@ -62,12 +62,16 @@ async fn act(node: &Arc<Node>, current: &Image, next: &Arc<Image>) {
     }
 }
 
-/// Opens the partitions that this node leads and has not open.
+/// Opens the partitions that this node leads and has not open. What an image says of a former life of the node is history:
+/// that life's leader epochs are over.
 async fn open(node: &Arc<Node>, image: &Arc<Image>, topic: &Arc<TopicImage>) {
     let config = Arc::new(topic_config(node, image, topic));
-    let mine = Some(BrokerId(node.config.node_id));
-    let opening =
-        partitions_of(topic).zip(&topic.partitions).filter(|(_, partition)| partition.leader == mine);
+    let id = BrokerId(node.config.node_id);
+    let is_alive = image.broker(id).is_some_and(|broker| broker.incarnation == node.incarnation);
+    let mine = Some(id).filter(|_| is_alive);
+    let opening = partitions_of(topic)
+        .zip(&topic.partitions)
+        .filter(|(_, partition)| partition.leader.is_some() && partition.leader == mine);
     let opening = opening.filter(|(id, _)| node.partitions.get(*id).is_none()).map(|(id, partition)| {
         let open = OpenPartition {
             topic_name: Arc::clone(&topic.name),

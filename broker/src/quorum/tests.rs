@@ -81,8 +81,7 @@ impl Quorum {
         let registration = metadata::BrokerRegistration {
             broker: types::BrokerId(0),
             incarnation: Uuid::from_random([3; 16]),
-            endpoints: Vec::new(),
-            rack: None,
+            ..metadata::BrokerRegistration::default()
         };
         let answer = self.quorum.handle().submit(Command::RegisterBroker(registration)).await;
         let Ok(Response::Registered(epoch)) = answer else { panic!("{answer:?}") };

@@ -100,8 +100,7 @@ async fn a_refusal_is_void_when_what_it_saw_was_not_committed() {
     let registration = metadata::BrokerRegistration {
         broker: types::BrokerId(0),
         incarnation: types::Uuid::from_random([3; 16]),
-        endpoints: Vec::new(),
-        rack: None,
+        ..metadata::BrokerRegistration::default()
     };
     let stale = Command::UnfenceBroker { broker: types::BrokerId(0), epoch: types::BrokerEpoch(-7) };
     let (first, _) = oneshot::channel();

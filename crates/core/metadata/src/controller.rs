@@ -3,21 +3,34 @@
 
 mod brokers;
 mod configs;
+mod elections;
+mod isr;
+mod partition_change;
 mod placement;
+mod reassignment;
+mod replicas;
+mod sessions;
 mod topics;
+
+use std::time::Duration;
 
 use config::{BrokerLayers, Overrides};
 use types::{
     BrokerEpoch, BrokerId, Decision, ErrorCode, Monotonic, Now, PartitionId, ProducerId, Shard, TopicId, Uuid,
 };
 
-use crate::{ConfigResource, Endpoint, Image, MetadataRecord};
+use self::sessions::Sessions;
+use crate::{ConfigResource, Image, MetadataRecord};
 
 /// The controller's state: what the cluster will be once all that was proposed is committed.
 #[derive(Clone, Debug)]
 pub struct Controller {
     image: Image,
     defaults: ControllerDefaults,
+    /// Not replicated, as the next one.
+    sessions: Sessions,
+    /// When leaders were last moved to their preferred replicas.
+    balanced: Monotonic,
 }
 
 /// What the controller's own node has in its configuration.
@@ -62,6 +75,38 @@ pub enum Command {
     },
     /// A broker says that it is there.
     RegisterBroker(BrokerRegistration),
+    /// A broker says that it still is, and what it wants.
+    BrokerHeartbeat(BrokerHeartbeat),
+    /// A broker is gone: its process ended, or cannot be reached.
+    FenceBroker {
+        /// Which.
+        broker: BrokerId,
+        /// Its registration.
+        epoch: BrokerEpoch,
+    },
+    /// A broker will not come back.
+    UnregisterBroker {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// Time has passed: whoever was silent for too long is fenced, and leaders go back to where they belong.
+    Tick,
+    /// A leader changes the in-sync replicas of its partitions.
+    AlterPartition(AlterPartition),
+    /// Elect leaders, each partition for itself.
+    ElectLeaders {
+        /// How.
+        election: ElectionType,
+        /// Which; `None` is all.
+        partitions: Option<Vec<(String, PartitionId)>>,
+    },
+    /// Give partitions other replicas, each for itself.
+    AlterReassignments {
+        /// Which, and how.
+        reassignments: Vec<Reassignment>,
+        /// Whether they may get more or fewer replicas than they have.
+        allows_factor_change: bool,
+    },
     /// A broker has taken its registration in and may lead.
     UnfenceBroker {
         /// Which.
@@ -126,20 +171,11 @@ pub struct ConfigChange {
     pub replaces: bool,
 }
 
+pub use brokers::{BrokerHeartbeat, BrokerRegistration, HeartbeatReply};
 pub use configs::{ConfigOperation, ConfigTarget};
-
-/// A broker that says that it is there.
-#[derive(Clone, Debug)]
-pub struct BrokerRegistration {
-    /// Its id.
-    pub broker: BrokerId,
-    /// Tells one life of its process from the next.
-    pub incarnation: Uuid,
-    /// Where it is reached.
-    pub endpoints: Vec<Endpoint>,
-    /// Where it stands.
-    pub rack: Option<String>,
-}
+pub use elections::{ElectedLeader, ElectionType};
+pub use isr::{AlterPartition, AlteredPartition, PartitionAlteration, ProposedReplica};
+pub use reassignment::Reassignment;
 
 /// Why one topic or resource of a command was refused; the others go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -186,6 +222,20 @@ pub enum Response {
     AlteredConfigs(Vec<Result<(), Failure>>),
     /// To `RegisterBroker`.
     Registered(BrokerEpoch),
+    /// To `BrokerHeartbeat`.
+    Heartbeat(HeartbeatReply),
+    /// To `FenceBroker`.
+    Fenced,
+    /// To `UnregisterBroker`.
+    Unregistered,
+    /// To `Tick`.
+    Ticked,
+    /// To `AlterPartition`.
+    AlteredPartitions(Vec<AlteredPartition>),
+    /// To `ElectLeaders`.
+    ElectedLeaders(Vec<ElectedLeader>),
+    /// To `AlterReassignments`.
+    AlteredReassignments(Vec<Result<(), Failure>>),
     /// To `UnfenceBroker`.
     Unfenced,
     /// To `AllocateProducerIds`.
@@ -203,6 +253,26 @@ pub enum Rejection {
         /// What it said.
         epoch: BrokerEpoch,
     },
+    /// There is no such broker.
+    #[error("broker {broker} is not registered")]
+    BrokerIdNotRegistered {
+        /// The id.
+        broker: BrokerId,
+    },
+    /// Two processes have one id.
+    #[error("another process lives as broker {broker}: give each node an id of its own")]
+    DuplicateBrokerRegistration {
+        /// The id.
+        broker: BrokerId,
+    },
+    /// A directory is that of another broker.
+    #[error("log directory {directory} is registered by broker {owner}: is this a copy of its disk?")]
+    DirectoryTaken {
+        /// The directory's identity.
+        directory: Uuid,
+        /// Whose it is.
+        owner: BrokerId,
+    },
 }
 
 impl Rejection {
@@ -210,6 +280,9 @@ impl Rejection {
     pub fn code(self) -> ErrorCode {
         match self {
             Rejection::StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
+            Rejection::BrokerIdNotRegistered { .. } => ErrorCode::BrokerIdNotRegistered,
+            Rejection::DuplicateBrokerRegistration { .. } => ErrorCode::DuplicateBrokerRegistration,
+            Rejection::DirectoryTaken { .. } => ErrorCode::InvalidRegistration,
         }
     }
 }
@@ -217,9 +290,82 @@ impl Rejection {
 type Outcome = Decision<MetadataRecord, Response>;
 
 impl Controller {
-    /// A controller that continues from an image.
+    /// A controller that continues from an image and has heard of no broker yet.
     pub fn new(image: Image, defaults: ControllerDefaults) -> Controller {
-        Controller { image, defaults }
+        Controller { image, defaults, sessions: Sessions::default(), balanced: Monotonic::default() }
+    }
+
+    /// The active controller of a new term, which has applied the log up to `end`: every broker that is not fenced has a
+    /// whole `broker.session.timeout.ms` to say that it is there.
+    pub fn take_office(
+        now: Now,
+        image: Image,
+        end: u64,
+        defaults: ControllerDefaults,
+        session_timeout: Duration,
+    ) -> Controller {
+        let sessions = Sessions::take_office(now.monotonic, &image, end, session_timeout);
+        Controller { image, defaults, sessions, balanced: now.monotonic }
+    }
+
+    /// Goes on from the committed image; what was decided and not committed is forgotten.
+    pub fn rebase(&mut self, image: Image) {
+        self.image = image;
+    }
+
+    /// Notes who was heard of, before deciding on what they said.
+    pub fn observe(&mut self, now: Now, command: &Command) {
+        let now = now.monotonic;
+        match command {
+            Command::RegisterBroker(broker) if self.check_duplicate(now, broker).is_ok() => {
+                self.sessions.touch(now, broker.broker, broker.incarnation);
+            }
+            Command::BrokerHeartbeat(BrokerHeartbeat { broker, epoch, metadata_end, .. }) => {
+                self.heard_of(now, *broker, *epoch);
+                self.sessions.applied(*broker, *metadata_end);
+            }
+            Command::UnfenceBroker { broker, epoch } => self.heard_of(now, *broker, *epoch),
+            Command::Tick => self.sessions.expire(now),
+            Command::RegisterBroker(_)
+            | Command::CreateTopics { .. }
+            | Command::DeleteTopics { .. }
+            | Command::CreatePartitions { .. }
+            | Command::AlterConfigs { .. }
+            | Command::FenceBroker { .. }
+            | Command::UnregisterBroker { .. }
+            | Command::AlterPartition(_)
+            | Command::ElectLeaders { .. }
+            | Command::AlterReassignments { .. }
+            | Command::AllocateProducerIds { .. } => {}
+        }
+    }
+
+    /// Notes what is committed, and up to which end of the log: to be called with each response, before it is given.
+    pub fn committed(&mut self, now: Now, response: &Response, end: u64) {
+        match response {
+            Response::Registered(epoch) => {
+                let broker = self.image.brokers().find(|broker| broker.epoch == *epoch);
+                if let Some(id) = broker.map(|broker| broker.id) {
+                    self.sessions.registered(id, *epoch, end);
+                }
+            }
+            Response::Heartbeat(reply) if reply.is_in_controlled_shutdown => {
+                self.sessions.shutting_down(reply.broker, end);
+            }
+            Response::Ticked => self.balanced_if_due(now.monotonic),
+            Response::Heartbeat(_)
+            | Response::CreatedTopics(_)
+            | Response::DeletedTopics(_)
+            | Response::CreatedPartitions(_)
+            | Response::AlteredConfigs(_)
+            | Response::Unfenced
+            | Response::Fenced
+            | Response::Unregistered
+            | Response::AlteredPartitions(_)
+            | Response::ElectedLeaders(_)
+            | Response::AlteredReassignments(_)
+            | Response::ProducerIds(_) => {}
+        }
     }
 
     /// What the cluster will be once all is committed.
@@ -243,7 +389,7 @@ impl Shard for Controller {
     type Response = Response;
     type Rejection = Rejection;
 
-    fn decide(&self, _now: Now, command: Command) -> Result<Outcome, Rejection> {
+    fn decide(&self, now: Now, command: Command) -> Result<Outcome, Rejection> {
         match command {
             Command::CreateTopics { topics, validate_only } => Ok(self.create_topics(topics, validate_only)),
             Command::DeleteTopics { topics } => Ok(self.delete_topics(&topics)),
@@ -253,7 +399,16 @@ impl Shard for Controller {
             Command::AlterConfigs { changes, validate_only } => {
                 Ok(self.alter_configs(changes, validate_only))
             }
-            Command::RegisterBroker(registration) => Ok(self.register_broker(registration)),
+            Command::RegisterBroker(registration) => self.register_broker(now, registration),
+            Command::BrokerHeartbeat(heartbeat) => self.broker_heartbeat(heartbeat),
+            Command::FenceBroker { broker, epoch } => self.fence_broker(broker, epoch),
+            Command::UnregisterBroker { broker } => self.unregister_broker(broker),
+            Command::Tick => Ok(self.tick(now)),
+            Command::AlterPartition(request) => self.alter_partition(&request),
+            Command::ElectLeaders { election, partitions } => Ok(self.elect_leaders(election, partitions)),
+            Command::AlterReassignments { reassignments, allows_factor_change } => {
+                Ok(self.alter_reassignments(reassignments, allows_factor_change))
+            }
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(broker, epoch),
             Command::AllocateProducerIds { broker, epoch } => self.allocate_producer_ids(broker, epoch),
         }
@@ -261,10 +416,11 @@ impl Shard for Controller {
 
     fn apply(&mut self, record: &MetadataRecord) {
         self.image.apply(record);
+        self.end_session(record);
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
-        None
+        self.next_tick()
     }
 }
 

@@ -10,7 +10,7 @@ use types::{
     Uuid,
 };
 
-use crate::MetadataRecord;
+use crate::{MetadataRecord, PartitionChange};
 
 /// The cluster's metadata at one moment; cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,15 +36,26 @@ pub struct TopicImage {
 }
 
 /// A partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionImage {
     /// The brokers that hold it, the preferred leader first.
     pub replicas: Vec<BrokerId>,
-    /// Those of them that are in sync.
+    /// Those of them that are in sync. Empty only if the last one was shut down uncleanly.
     pub isr: Vec<BrokerId>,
+    /// Those of `replicas` that a reassignment adds.
+    pub adding: Vec<BrokerId>,
+    /// Those of `replicas` that go once a reassignment is complete.
+    pub removing: Vec<BrokerId>,
+    /// Replicas that left the in-sync ones while those were fewer than min.insync.replicas: as the high watermark stood
+    /// since, they hold all that is committed, and may lead (KIP-966).
+    pub elr: Vec<BrokerId>,
+    /// The last leader, if nobody is left who surely holds all that is committed.
+    pub last_known_elr: Vec<BrokerId>,
+    /// Whether the leader recovers from an unclean election.
+    pub is_recovering: bool,
     /// The leader, if there is one.
     pub leader: Option<BrokerId>,
-    /// Counts the leaders.
+    /// Counts the changes of leader.
     pub leader_epoch: LeaderEpoch,
     /// Counts the changes.
     pub partition_epoch: PartitionEpoch,
@@ -63,8 +74,14 @@ pub struct BrokerImage {
     pub endpoints: Vec<Endpoint>,
     /// Where it stands.
     pub rack: Option<String>,
-    /// Whether it may not lead.
+    /// The identities of its log directories.
+    pub directories: Vec<Uuid>,
+    /// Those of them that take no new replica.
+    pub cordoned: Vec<Uuid>,
+    /// Whether it may neither lead nor be in sync.
     pub is_fenced: bool,
+    /// Whether it is handing its partitions over, to stop.
+    pub is_in_controlled_shutdown: bool,
 }
 
 /// Where a broker is reached by one of its listeners.
@@ -116,6 +133,14 @@ impl Image {
         self.topics.get(&id.topic)?.partitions.get(index)
     }
 
+    /// The partitions that are being given other replicas.
+    pub fn reassigning(&self) -> impl Iterator<Item = (&Arc<TopicImage>, PartitionId, &PartitionImage)> {
+        let partitions = self.topics.values().flat_map(|topic| {
+            (0..).zip(&topic.partitions).map(move |(index, state)| (topic, PartitionId(index), state))
+        });
+        partitions.filter(|(_, _, state)| state.is_reassigning())
+    }
+
     /// What was set for a resource.
     pub fn config(&self, resource: &ConfigResource) -> &Overrides {
         static NOTHING: Overrides = Overrides::new();
@@ -137,6 +162,10 @@ impl Image {
         self.next_producer_id.unwrap_or(ProducerId(0))
     }
 
+    pub(crate) fn last_broker_epoch(&self) -> BrokerEpoch {
+        self.last_broker_epoch
+    }
+
     /// The epoch for the next registration.
     pub(crate) fn next_broker_epoch(&self) -> BrokerEpoch {
         BrokerEpoch(self.last_broker_epoch.0 + 1)
@@ -153,8 +182,15 @@ impl Image {
     /// The records that make this image from an empty one: a snapshot.
     pub fn to_records(&self) -> Vec<MetadataRecord> {
         let mut records = Vec::new();
+        // The largest epoch may be that of a broker that is gone; it is not given out twice.
+        if self.last_broker_epoch.0 > 0
+            && self.brokers.values().all(|known| known.epoch < self.last_broker_epoch)
+        {
+            let epoch = self.last_broker_epoch;
+            records.push(MetadataRecord::UnregisterBroker { broker: BrokerId::NONE, epoch });
+        }
         for broker in self.brokers.values() {
-            records.extend(broker.to_records());
+            records.push(MetadataRecord::RegisterBroker((**broker).clone()));
         }
         for topic in self.topics.values() {
             records.extend(topic.to_records());
@@ -185,39 +221,42 @@ impl Image {
                 let topic = TopicImage { id: *id, name, partitions: Vec::new() };
                 Arc::make_mut(&mut self.topics).insert(*id, Arc::new(topic));
             }
-            MetadataRecord::Partition {
-                topic, replicas, isr, leader, leader_epoch, partition_epoch, ..
-            } => {
-                let partition = PartitionImage {
-                    replicas: replicas.clone(),
-                    isr: isr.clone(),
-                    leader: *leader,
-                    leader_epoch: *leader_epoch,
-                    partition_epoch: *partition_epoch,
-                };
-                self.change_topic(*topic, |topic| topic.partitions.push(partition));
+            MetadataRecord::Partition { topic, state, .. } => {
+                self.change_topic(*topic, |topic| topic.partitions.push(state.clone()));
             }
-            MetadataRecord::PartitionChange { topic, partition, isr, leader } => {
-                self.change_partition(*topic, *partition, isr.as_deref(), *leader);
+            MetadataRecord::PartitionChange { topic, partition, change } => {
+                self.change_topic(*topic, |topic| topic.change(*partition, change));
             }
             MetadataRecord::RemoveTopic { id } => self.remove_topic(*id),
             MetadataRecord::Config { resource, key, value } => {
                 self.configure(resource, key, value.as_deref())
             }
-            MetadataRecord::RegisterBroker { broker, epoch, incarnation, endpoints, rack } => {
-                let image = BrokerImage {
-                    id: *broker,
-                    epoch: *epoch,
-                    incarnation: *incarnation,
-                    endpoints: endpoints.clone(),
-                    rack: rack.clone(),
-                    is_fenced: true,
-                };
-                self.last_broker_epoch = self.last_broker_epoch.max(*epoch);
-                Arc::make_mut(&mut self.brokers).insert(*broker, Arc::new(image));
+            MetadataRecord::RegisterBroker(broker) => {
+                self.last_broker_epoch = self.last_broker_epoch.max(broker.epoch);
+                Arc::make_mut(&mut self.brokers).insert(broker.id, Arc::new(broker.clone()));
             }
-            MetadataRecord::FenceBroker { broker, epoch } => self.set_fenced(*broker, *epoch, true),
-            MetadataRecord::UnfenceBroker { broker, epoch } => self.set_fenced(*broker, *epoch, false),
+            MetadataRecord::BrokerChange {
+                broker,
+                epoch,
+                is_fenced,
+                is_in_controlled_shutdown,
+                cordoned,
+            } => {
+                self.change_broker(*broker, *epoch, |broker| {
+                    broker.is_fenced = is_fenced.unwrap_or(broker.is_fenced);
+                    broker.is_in_controlled_shutdown =
+                        is_in_controlled_shutdown.unwrap_or(broker.is_in_controlled_shutdown);
+                    if let Some(cordoned) = cordoned {
+                        broker.cordoned.clone_from(cordoned);
+                    }
+                });
+            }
+            MetadataRecord::UnregisterBroker { broker, epoch } => {
+                self.last_broker_epoch = self.last_broker_epoch.max(*epoch);
+                if self.brokers.get(broker).is_some_and(|known| known.epoch == *epoch) {
+                    Arc::make_mut(&mut self.brokers).remove(broker);
+                }
+            }
             MetadataRecord::ProducerIds { next, .. } => self.next_producer_id = Some(*next),
         }
     }
@@ -226,27 +265,6 @@ impl Image {
         if let Some(topic) = Arc::make_mut(&mut self.topics).get_mut(&id) {
             change(Arc::make_mut(topic));
         }
-    }
-
-    fn change_partition(
-        &mut self,
-        topic: TopicId,
-        partition: PartitionId,
-        isr: Option<&[BrokerId]>,
-        leader: Option<Option<BrokerId>>,
-    ) {
-        self.change_topic(topic, |topic| {
-            let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
-            let Some(partition) = topic.partitions.get_mut(index) else { return };
-            if let Some(isr) = isr {
-                partition.isr = isr.to_vec();
-            }
-            if let Some(leader) = leader {
-                partition.leader = leader;
-                partition.leader_epoch = partition.leader_epoch.next();
-            }
-            partition.partition_epoch = partition.partition_epoch.next();
-        });
     }
 
     fn remove_topic(&mut self, id: TopicId) {
@@ -273,46 +291,69 @@ impl Image {
         }
     }
 
-    fn set_fenced(&mut self, broker: BrokerId, epoch: BrokerEpoch, is_fenced: bool) {
-        let brokers = Arc::make_mut(&mut self.brokers);
-        if let Some(broker) = brokers.get_mut(&broker).filter(|broker| broker.epoch == epoch) {
-            Arc::make_mut(broker).is_fenced = is_fenced;
+    fn change_broker(&mut self, id: BrokerId, epoch: BrokerEpoch, change: impl FnOnce(&mut BrokerImage)) {
+        let is_current = self.brokers.get(&id).is_some_and(|broker| broker.epoch == epoch);
+        if let Some(broker) = Arc::make_mut(&mut self.brokers).get_mut(&id).filter(|_| is_current) {
+            change(Arc::make_mut(broker));
         }
     }
 }
 
 impl TopicImage {
     fn to_records(&self) -> Vec<MetadataRecord> {
-        let mut records = vec![MetadataRecord::Topic { name: self.name.to_string(), id: self.id }];
-        for (index, partition) in (0..).zip(&self.partitions) {
-            records.push(MetadataRecord::Partition {
-                topic: self.id,
-                partition: PartitionId(index),
-                replicas: partition.replicas.clone(),
-                isr: partition.isr.clone(),
-                leader: partition.leader,
-                leader_epoch: partition.leader_epoch,
-                partition_epoch: partition.partition_epoch,
-            });
+        let topic = MetadataRecord::Topic { name: self.name.to_string(), id: self.id };
+        let partitions = (0..).zip(&self.partitions).map(|(index, partition)| MetadataRecord::Partition {
+            topic: self.id,
+            partition: PartitionId(index),
+            state: partition.clone(),
+        });
+        std::iter::once(topic).chain(partitions).collect()
+    }
+
+    fn change(&mut self, partition: PartitionId, change: &PartitionChange) {
+        let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+        if let Some(partition) = self.partitions.get_mut(index) {
+            partition.change(change);
         }
-        records
+    }
+}
+
+impl PartitionImage {
+    /// Takes a change in.
+    pub(crate) fn change(&mut self, change: &PartitionChange) {
+        let set = |to: &mut Vec<BrokerId>, from: &Option<Vec<BrokerId>>| {
+            if let Some(from) = from {
+                to.clone_from(from);
+            }
+        };
+        set(&mut self.replicas, &change.replicas);
+        set(&mut self.isr, &change.isr);
+        set(&mut self.adding, &change.adding);
+        set(&mut self.removing, &change.removing);
+        set(&mut self.elr, &change.elr);
+        set(&mut self.last_known_elr, &change.last_known_elr);
+        self.is_recovering = change.is_recovering.unwrap_or(self.is_recovering);
+        if let Some(leader) = change.leader {
+            self.leader = leader;
+            self.leader_epoch = self.leader_epoch.next();
+        }
+        self.partition_epoch = self.partition_epoch.next();
+    }
+
+    /// Whether replicas are being added or removed.
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
     }
 }
 
 impl BrokerImage {
-    fn to_records(&self) -> Vec<MetadataRecord> {
-        let (broker, epoch) = (self.id, self.epoch);
-        let registration = MetadataRecord::RegisterBroker {
-            broker,
-            epoch,
-            incarnation: self.incarnation,
-            endpoints: self.endpoints.clone(),
-            rack: self.rack.clone(),
-        };
-        let mut records = vec![registration];
-        if !self.is_fenced {
-            records.push(MetadataRecord::UnfenceBroker { broker, epoch });
-        }
-        records
+    /// Whether it may lead and be in sync.
+    pub fn is_active(&self) -> bool {
+        !self.is_fenced && !self.is_in_controlled_shutdown
+    }
+
+    /// Whether none of its directories takes a new replica.
+    pub fn is_cordoned(&self) -> bool {
+        !self.cordoned.is_empty() && self.directories.iter().all(|id| self.cordoned.contains(id))
     }
 }

@@ -7,9 +7,11 @@ mod image;
 mod record;
 
 pub use controller::{
-    BrokerRegistration, Command, ConfigChange, ConfigOperation, ConfigTarget, Controller, ControllerDefaults,
-    CreatedTopic, Failure, NewPartitions, NewTopic, ProducerIdBlock, Rejection, Response, TopicRef,
+    AlterPartition, AlteredPartition, BrokerHeartbeat, BrokerRegistration, Command, ConfigChange,
+    ConfigOperation, ConfigTarget, Controller, ControllerDefaults, CreatedTopic, ElectedLeader, ElectionType,
+    Failure, HeartbeatReply, NewPartitions, NewTopic, PartitionAlteration, ProducerIdBlock, ProposedReplica,
+    Reassignment, Rejection, Response, TopicRef,
 };
 pub use delta::Delta;
 pub use image::{BrokerImage, ConfigResource, Endpoint, Image, PartitionImage, TopicImage};
-pub use record::MetadataRecord;
+pub use record::{MetadataRecord, PartitionChange};

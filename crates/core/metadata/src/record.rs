@@ -1,8 +1,8 @@
 //! One change of the cluster's metadata, as the log of the quorum carries it. The names are those of Kafka's records.
 
-use types::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionId, ProducerId, TopicId, Uuid};
+use types::{BrokerEpoch, BrokerId, PartitionId, ProducerId, TopicId, Uuid};
 
-use crate::{ConfigResource, Endpoint};
+use crate::{BrokerImage, ConfigResource, PartitionImage};
 
 /// A change. What it refers to is there: the controller that decided on it saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,27 +20,17 @@ pub enum MetadataRecord {
         topic: TopicId,
         /// Its index.
         partition: PartitionId,
-        /// The brokers that hold it, the preferred leader first.
-        replicas: Vec<BrokerId>,
-        /// Those of them that are in sync.
-        isr: Vec<BrokerId>,
-        /// The leader.
-        leader: Option<BrokerId>,
-        /// The leader's epoch.
-        leader_epoch: LeaderEpoch,
-        /// How often it has changed.
-        partition_epoch: PartitionEpoch,
+        /// What it is.
+        state: PartitionImage,
     },
-    /// A partition's leader or in-sync replicas change; what is `None` stays.
+    /// A partition changes.
     PartitionChange {
         /// Its topic.
         topic: TopicId,
         /// Its index.
         partition: PartitionId,
-        /// The new in-sync replicas.
-        isr: Option<Vec<BrokerId>>,
-        /// The new leader; the inner `None` is none. Raises the leader epoch.
-        leader: Option<Option<BrokerId>>,
+        /// How.
+        change: PartitionChange,
     },
     /// A topic and all its partitions are deleted.
     RemoveTopic {
@@ -56,28 +46,23 @@ pub enum MetadataRecord {
         /// The value.
         value: Option<String>,
     },
-    /// A broker registers, fenced.
-    RegisterBroker {
-        /// Its id.
-        broker: BrokerId,
-        /// The epoch of this registration.
-        epoch: BrokerEpoch,
-        /// Tells one life of its process from the next.
-        incarnation: Uuid,
-        /// Where it is reached.
-        endpoints: Vec<Endpoint>,
-        /// Where it stands.
-        rack: Option<String>,
-    },
-    /// A broker may no longer lead.
-    FenceBroker {
+    /// A broker registers; another registration of its id ends.
+    RegisterBroker(BrokerImage),
+    /// A registered broker changes; what is `None` stays.
+    BrokerChange {
         /// Which.
         broker: BrokerId,
-        /// Its registration.
+        /// Its registration: of another one the record changes nothing.
         epoch: BrokerEpoch,
+        /// Whether it may neither lead nor be in sync.
+        is_fenced: Option<bool>,
+        /// Whether it is handing its partitions over, to stop.
+        is_in_controlled_shutdown: Option<bool>,
+        /// The directories that take no new replica.
+        cordoned: Option<Vec<Uuid>>,
     },
-    /// A broker may lead.
-    UnfenceBroker {
+    /// A broker is forgotten.
+    UnregisterBroker {
         /// Which.
         broker: BrokerId,
         /// Its registration.
@@ -92,4 +77,32 @@ pub enum MetadataRecord {
         /// The first id of the next block.
         next: ProducerId,
     },
+}
+
+/// What becomes different about a partition; what is `None` stays. Any of it raises the partition epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionChange {
+    /// The replicas.
+    pub replicas: Option<Vec<BrokerId>>,
+    /// The replicas in sync.
+    pub isr: Option<Vec<BrokerId>>,
+    /// The leader; the inner `None` is none. Raises the leader epoch, also where it names the leader that there is.
+    pub leader: Option<Option<BrokerId>>,
+    /// The replicas that a reassignment adds.
+    pub adding: Option<Vec<BrokerId>>,
+    /// The replicas that a reassignment removes.
+    pub removing: Option<Vec<BrokerId>>,
+    /// The eligible leader replicas.
+    pub elr: Option<Vec<BrokerId>>,
+    /// The last known eligible leader replicas.
+    pub last_known_elr: Option<Vec<BrokerId>>,
+    /// Whether the leader recovers from an unclean election.
+    pub is_recovering: Option<bool>,
+}
+
+impl PartitionChange {
+    /// Whether nothing becomes different.
+    pub fn is_empty(&self) -> bool {
+        *self == PartitionChange::default()
+    }
 }

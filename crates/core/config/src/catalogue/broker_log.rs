@@ -38,5 +38,5 @@ pub(super) static LOG: &[ConfigDef] = &[
     ConfigDef::new("log.segment.delete.delay.ms", Long, Some("60000"), "The default of the topics' file.delete.delay.ms.").valid(AtLeast(0)).high(),
     ConfigDef::new("message.max.bytes", Int, Some("1048588"), "The default of the topics' max.message.bytes.").valid(AtLeast(0)).high(),
     ConfigDef::new("min.insync.replicas", Int, Some("1"), "The default of the topics' min.insync.replicas.").valid(AtLeast(1)).high(),
-    ConfigDef::new("unclean.leader.election.enable", Boolean, Some("false"), "The default of the topics' unclean.leader.election.enable.").high().default_only(),
+    ConfigDef::new("unclean.leader.election.enable", Boolean, Some("false"), "The default of the topics' unclean.leader.election.enable.").high(),
 ];

@@ -96,5 +96,5 @@ pub(super) static TOPIC: &[ConfigDef] = &[
     ConfigDef::new("segment.ms", Long, Some("604800000"), "The age at which a segment is rolled even when it is small.")
         .valid(AtLeast(1)).synonyms(&[same("log.roll.ms"), times("log.roll.hours", MS_PER_HOUR)]),
     ConfigDef::new("unclean.leader.election.enable", Boolean, Some("false"), "Whether a replica outside the ISR may lead as a last resort, losing records.")
-        .synonyms(&[same("unclean.leader.election.enable")]).default_only(),
+        .synonyms(&[same("unclean.leader.election.enable")]),
 ];

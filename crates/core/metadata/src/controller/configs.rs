@@ -12,6 +12,9 @@ use crate::{ConfigResource, MetadataRecord};
 /// The longest value, in bytes (Kafka: the largest length of a string in an old request).
 const VALUE_BYTES_MAX: usize = 32_767;
 
+/// What elections depend on.
+const ELECTION_KEYS: [&str; 2] = ["min.insync.replicas", "unclean.leader.election.enable"];
+
 /// Whose configuration is changed, as clients name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigTarget {
@@ -59,7 +62,28 @@ impl Controller {
         if let ConfigResource::Topic(_) = resource {
             validate_topic_overrides(&new, &self.broker_layers()).map_err(invalid)?;
         }
-        Ok(difference(&resource, old, &new))
+        let mut records = difference(&resource, old, &new);
+        records.extend(self.elections_after(&resource, &records));
+        Ok(records)
+    }
+
+    /// What a configuration means for elections that are waiting for it. With a smaller `min.insync.replicas` the high
+    /// watermark moves on without the eligible replicas: they must not be eligible any longer in the same entry.
+    fn elections_after(&self, resource: &ConfigResource, changes: &[MetadataRecord]) -> Vec<MetadataRecord> {
+        let concerns = |record: &MetadataRecord| matches!(record, MetadataRecord::Config { key, .. } if ELECTION_KEYS.contains(&key.as_str()));
+        if !changes.iter().any(concerns) {
+            return Vec::new();
+        }
+        let mut draft = self.clone();
+        changes.iter().for_each(|record| draft.image.apply(record));
+        match resource {
+            ConfigResource::Topic(id) => {
+                draft.image.topic(*id).map_or_else(Vec::new, |topic| draft.reconsider(topic))
+            }
+            ConfigResource::Broker(_) | ConfigResource::Cluster => {
+                draft.image.topics().flat_map(|topic| draft.reconsider(topic)).collect()
+            }
+        }
     }
 
     fn resolve(&self, target: &ConfigTarget) -> Result<ConfigResource, Failure> {

@@ -1,20 +1,22 @@
 //! Which brokers hold a partition.
 
+use std::collections::BTreeMap;
+
 use types::{BrokerId, ErrorCode};
 
 use super::{Failure, failure};
-use crate::Image;
+use crate::{BrokerImage, Image};
 
-/// Places `count` partitions: leaders go round the brokers, starting where the topic's name falls, so that topics of one
-/// partition do not all land on the first broker; followers come after their leader, shifted from round to round.
+/// Places `count` partitions: leaders go round the brokers, rack after rack, beginning with the broker that has the fewest,
+/// so that topics of one partition do not all land on the first one; followers come after their leader, shifted from
+/// round to round, on as many racks as there are.
 pub(super) fn place(
     image: &Image,
     start: usize,
     count: usize,
     replication_factor: i16,
 ) -> Result<Vec<Vec<BrokerId>>, Failure> {
-    let brokers: Vec<_> =
-        image.brokers().filter(|broker| !broker.is_fenced).map(|broker| broker.id).collect();
+    let brokers = alternate_racks(image.brokers().map(|broker| &**broker).filter(|broker| takes_new(broker)));
     let replicas = usize::try_from(replication_factor).unwrap_or(0);
     if replicas == 0 || replicas > brokers.len() {
         return Err(failure(
@@ -26,14 +28,56 @@ pub(super) fn place(
             ),
         ));
     }
-    let followers = brokers.len().saturating_sub(1).max(1);
+    let first = fewest_leaders(image, &brokers, start);
+    let shift = start / brokers.len();
     let partition = |index: usize| {
-        let leader = (start + index) % brokers.len();
-        let round = (start + index) / brokers.len();
-        let follower = |nth: usize| (leader + 1 + (round + nth) % followers) % brokers.len();
-        std::iter::once(leader).chain((0..replicas - 1).map(follower)).map(|at| brokers[at]).collect()
+        let leader = (first + index) % brokers.len();
+        followers(&brokers, leader, shift + index / brokers.len(), replicas)
     };
     Ok((0..count).map(partition).collect())
+}
+
+/// Whether a broker gets new replicas: not one that could not hold them now, and not one that is to be emptied.
+fn takes_new(broker: &BrokerImage) -> bool {
+    broker.is_active() && !broker.is_cordoned()
+}
+
+/// The brokers in an order in which neighbours stand on different racks where possible.
+fn alternate_racks<'a>(brokers: impl Iterator<Item = &'a BrokerImage>) -> Vec<&'a BrokerImage> {
+    let mut racks: BTreeMap<Option<&str>, Vec<&BrokerImage>> = BTreeMap::new();
+    for broker in brokers {
+        racks.entry(broker.rack.as_deref()).or_default().push(broker);
+    }
+    let rounds = racks.values().map(Vec::len).max().unwrap_or(0);
+    (0..rounds).flat_map(|round| racks.values().filter_map(move |rack| rack.get(round).copied())).collect()
+}
+
+/// Where the broker stands that is the preferred leader of the fewest partitions; of several the first from `start` on.
+fn fewest_leaders(image: &Image, brokers: &[&BrokerImage], start: usize) -> usize {
+    let mut counts: BTreeMap<BrokerId, usize> = BTreeMap::new();
+    for partition in image.topics().flat_map(|topic| &topic.partitions) {
+        if let Some(preferred) = partition.replicas.first() {
+            *counts.entry(*preferred).or_default() += 1;
+        }
+    }
+    let count = |at: &usize| counts.get(&brokers[*at].id).copied().unwrap_or(0);
+    (0..brokers.len()).map(|at| (start + at) % brokers.len()).min_by_key(count).unwrap_or(0)
+}
+
+/// A leader and those who come after it. No rack gets another replica before each has had as many.
+fn followers(brokers: &[&BrokerImage], leader: usize, shift: usize, replicas: usize) -> Vec<BrokerId> {
+    let after = brokers.len().saturating_sub(1).max(1);
+    let mut rest: Vec<_> = (0..brokers.len() - 1)
+        .map(|nth| brokers[(leader + 1 + (shift + nth) % after) % brokers.len()])
+        .collect();
+    let mut chosen = vec![brokers[leader]];
+    while chosen.len() < replicas {
+        let on_rack = |broker: &&BrokerImage| chosen.iter().filter(|other| other.rack == broker.rack).count();
+        let fewest = rest.iter().map(on_rack).min().unwrap_or(0);
+        let next = rest.iter().position(|broker| on_rack(broker) == fewest).unwrap_or(0);
+        chosen.push(rest.remove(next));
+    }
+    chosen.iter().map(|broker| broker.id).collect()
 }
 
 /// Where the round of a topic begins (FNV-1a of its name: the same on every controller).

@@ -8,7 +8,13 @@ use super::{
 };
 use crate::{ConfigResource, Delta, Endpoint, Image};
 
+mod brokers;
+mod cluster;
+mod isr;
+mod partition_change;
+mod placement;
 mod random;
+mod reassignment;
 
 /// A controller of `brokers` live brokers.
 fn controller(brokers: i32) -> Controller {
@@ -28,7 +34,7 @@ fn register(id: i32, incarnation: u8) -> Command {
         broker: BrokerId(id),
         incarnation: Uuid::from_random([incarnation; 16]),
         endpoints: vec![endpoint],
-        rack: None,
+        ..BrokerRegistration::default()
     })
 }
 

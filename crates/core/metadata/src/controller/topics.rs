@@ -1,15 +1,13 @@
 //! Topics: created, deleted, given more partitions.
 
 use config::{Overrides, validate_topic_override, validate_topic_overrides};
-use types::{
-    BrokerId, Decision, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionId, TopicId, validate_topic_name,
-};
+use types::{BrokerId, Decision, ErrorCode, PartitionId, TopicId, validate_topic_name};
 
 use super::{
     Controller, CreatedTopic, Failure, NewPartitions, NewTopic, Outcome, Response, TopicRef, configs, each,
     failure, placement,
 };
-use crate::{ConfigResource, MetadataRecord, TopicImage};
+use crate::{ConfigResource, MetadataRecord, PartitionImage, TopicImage};
 
 /// Partitions that one request may create (Kafka: `MAX_PARTITIONS_PER_BATCH`): an entry of the quorum's log stays of a
 /// size that can be replicated.
@@ -194,7 +192,7 @@ impl Controller {
         placed: Vec<Vec<BrokerId>>,
     ) -> Result<Vec<MetadataRecord>, Failure> {
         let first = i32::try_from(first).unwrap_or(i32::MAX);
-        let lives = |id: &BrokerId| self.image.broker(*id).is_some_and(|broker| !broker.is_fenced);
+        let lives = |id: &BrokerId| self.is_active(*id);
         (first..)
             .zip(placed)
             .map(|(partition, replicas)| {
@@ -206,11 +204,12 @@ impl Controller {
                 Ok(MetadataRecord::Partition {
                     topic,
                     partition: PartitionId(partition),
-                    replicas,
-                    isr,
-                    leader: Some(leader),
-                    leader_epoch: LeaderEpoch(0),
-                    partition_epoch: PartitionEpoch(0),
+                    state: PartitionImage {
+                        replicas,
+                        isr,
+                        leader: Some(leader),
+                        ..PartitionImage::default()
+                    },
                 })
             })
             .collect()

@@ -1,0 +1,111 @@
+//! Reassignments: a partition gets other replicas. The new ones are added, catch up, and then the old ones go.
+
+use types::{BrokerId, Decision, ErrorCode, PartitionId};
+
+use super::partition_change::{Election, PartitionChangeBuilder};
+use super::{Controller, Failure, Outcome, Response, each, failure, placement};
+use crate::{MetadataRecord, PartitionImage};
+
+/// The replicas that a partition is to have.
+#[derive(Clone, Debug)]
+pub struct Reassignment {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The replicas, the preferred leader first; `None` takes a reassignment back that is under way.
+    pub replicas: Option<Vec<BrokerId>>,
+}
+
+/// A partition as it was before the reassignment that is under way.
+struct Original {
+    replicas: Vec<BrokerId>,
+    isr: Vec<BrokerId>,
+}
+
+impl Controller {
+    pub(super) fn alter_reassignments(
+        &self,
+        reassignments: Vec<Reassignment>,
+        allows_factor_change: bool,
+    ) -> Outcome {
+        let (records, results) = each(self, reassignments, false, |draft, reassignment| {
+            Ok((draft.alter_reassignment(&reassignment, allows_factor_change)?, ()))
+        });
+        Decision { records, response: Response::AlteredReassignments(results) }
+    }
+
+    fn alter_reassignment(
+        &self,
+        wanted: &Reassignment,
+        allows_factor_change: bool,
+    ) -> Result<Vec<MetadataRecord>, Failure> {
+        let Reassignment { topic, partition: index, replicas } = wanted;
+        let unknown = || {
+            let message = format!("there is no partition {index} of a topic {topic:?}");
+            failure(ErrorCode::UnknownTopicOrPartition, message)
+        };
+        let topic = self.image.topic_named(topic).ok_or_else(unknown)?;
+        let at = usize::try_from(index.0).unwrap_or(usize::MAX);
+        let partition = topic.partitions.get(at).ok_or_else(unknown)?;
+        let rules = self.election_rules(topic);
+        let original = Original::of(partition, rules.allows_unclean)?;
+        let may_lead = |id| self.is_active(id);
+        let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
+        // Where nobody is in sync but replicas that were being added, taking them back is an unclean election.
+        let is_unclean = original.isr.is_empty() && !partition.isr.is_empty();
+        let election = if is_unclean { Election::Unclean } else { rules.election() };
+        let builder = builder.election(election).isr(original.isr);
+        let builder = match replicas {
+            None if !partition.is_reassigning() => {
+                return Err(failure(
+                    ErrorCode::NoReassignmentInProgress,
+                    "no reassignment of it is under way",
+                ));
+            }
+            None => builder.replicas(original.replicas, Vec::new(), Vec::new()),
+            Some(target) => {
+                placement::check_manual(&self.image, target)?;
+                check_factor(&original.replicas, target, allows_factor_change)?;
+                let (adding, removing) =
+                    (without(target, &original.replicas), without(&original.replicas, target));
+                let merged = target.iter().chain(&removing).copied().collect();
+                builder.replicas(merged, adding, removing)
+            }
+        };
+        let change = builder.build();
+        let record = |change| MetadataRecord::PartitionChange { topic: topic.id, partition: *index, change };
+        Ok(change.map(record).into_iter().collect())
+    }
+}
+
+impl Original {
+    fn of(partition: &PartitionImage, allows_unclean: bool) -> Result<Original, Failure> {
+        let replicas = without(&partition.replicas, &partition.adding);
+        let isr = without(&partition.isr, &partition.adding);
+        if isr.is_empty() && !partition.isr.is_empty() && !allows_unclean {
+            let message = format!(
+                "only replicas that are being added are in sync, {}: without them records would be lost",
+                names(&partition.isr)
+            );
+            return Err(failure(ErrorCode::InvalidReplicaAssignment, message));
+        }
+        Ok(Original { replicas, isr })
+    }
+}
+
+fn check_factor(from: &[BrokerId], to: &[BrokerId], may_change: bool) -> Result<(), Failure> {
+    if !may_change && from.len() != to.len() {
+        let message = format!("{} replicas would become {}, which was not allowed", from.len(), to.len());
+        return Err(failure(ErrorCode::InvalidReplicationFactor, message));
+    }
+    Ok(())
+}
+
+fn without(all: &[BrokerId], some: &[BrokerId]) -> Vec<BrokerId> {
+    all.iter().copied().filter(|id| !some.contains(id)).collect()
+}
+
+fn names(brokers: &[BrokerId]) -> String {
+    brokers.iter().map(BrokerId::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,111 @@
+//! What becomes of all partitions when a broker comes, goes, stops or comes back without what it had.
+
+use config::{BrokerLayers, TopicConfig};
+use types::{BrokerId, PartitionId};
+
+use super::Controller;
+use super::partition_change::{Election, PartitionChangeBuilder};
+use crate::{ConfigResource, MetadataRecord, PartitionImage, TopicImage};
+
+/// What happened to a broker, as far as partitions see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BrokerEvent {
+    /// It may lead and be in sync from now on.
+    Comes(BrokerId),
+    /// It may neither lead nor be in sync from now on.
+    Goes(BrokerId),
+    /// As `Goes`, and it may have lost records that it had acknowledged.
+    LosesRecords(BrokerId),
+}
+
+/// What a topic's configuration says about elections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ElectionRules {
+    /// `min.insync.replicas`.
+    pub(super) min_isr: usize,
+    /// `unclean.leader.election.enable`.
+    pub(super) allows_unclean: bool,
+}
+
+impl ElectionRules {
+    /// How to elect when nobody asked for anything in particular.
+    pub(super) fn election(self) -> Election {
+        if self.allows_unclean { Election::Unclean } else { Election::Online }
+    }
+}
+
+impl BrokerEvent {
+    fn concerns(self, partition: &PartitionImage) -> bool {
+        match self {
+            BrokerEvent::Comes(id) => {
+                partition.leader.is_none()
+                    && (partition.replicas.contains(&id) || partition.last_known_elr.contains(&id))
+            }
+            BrokerEvent::Goes(id) => partition.isr.contains(&id) || partition.leader == Some(id),
+            BrokerEvent::LosesRecords(id) => partition.isr.contains(&id) || partition.elr.contains(&id),
+        }
+    }
+}
+
+impl Controller {
+    /// The changes of all partitions that an event concerns. They belong into one entry of the log together with what
+    /// made the event.
+    pub(super) fn partition_changes(&self, event: BrokerEvent) -> Vec<MetadataRecord> {
+        self.image.topics().flat_map(|topic| self.topic_changes(topic, event)).collect()
+    }
+
+    pub(super) fn is_active(&self, id: BrokerId) -> bool {
+        self.image.broker(id).is_some_and(|broker| broker.is_active())
+    }
+
+    pub(super) fn election_rules(&self, topic: &TopicImage) -> ElectionRules {
+        let config = self.topic_config(topic, self.broker_layers());
+        ElectionRules {
+            min_isr: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            allows_unclean: config.unclean_leader_election_enable,
+        }
+    }
+
+    fn topic_config(&self, topic: &TopicImage, layers: BrokerLayers<'_>) -> TopicConfig {
+        TopicConfig::resolve(self.image.config(&ConfigResource::Topic(topic.id)), &layers)
+    }
+
+    /// What becomes of a topic's partitions when its configuration is another one, but no broker comes or goes.
+    pub(super) fn reconsider(&self, topic: &TopicImage) -> Vec<MetadataRecord> {
+        let rules = self.election_rules(topic);
+        let may_lead = |id| self.is_active(id);
+        let waits = |partition: &PartitionImage| partition.leader.is_none() || !partition.elr.is_empty();
+        let change = |(index, partition): (i32, &PartitionImage)| {
+            let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
+            let change = builder.election(rules.election()).build()?;
+            let partition = PartitionId(index);
+            Some(MetadataRecord::PartitionChange { topic: topic.id, partition, change })
+        };
+        let waiting = (0..).zip(&topic.partitions).filter(|(_, partition)| waits(partition));
+        waiting.filter_map(change).collect()
+    }
+
+    fn topic_changes(&self, topic: &TopicImage, event: BrokerEvent) -> Vec<MetadataRecord> {
+        if !topic.partitions.iter().any(|partition| event.concerns(partition)) {
+            return Vec::new();
+        }
+        let rules = self.election_rules(topic);
+        let may_lead = |id: BrokerId| match event {
+            BrokerEvent::Comes(comes) => id == comes || self.is_active(id),
+            BrokerEvent::Goes(goes) | BrokerEvent::LosesRecords(goes) => id != goes && self.is_active(id),
+        };
+        let change = |(index, partition): (i32, &PartitionImage)| {
+            let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
+            let builder = builder.election(rules.election());
+            let builder = match event {
+                BrokerEvent::Comes(_) => builder,
+                BrokerEvent::Goes(id) => builder.without(id),
+                BrokerEvent::LosesRecords(id) => builder.without_unclean(id),
+            };
+            let (topic, partition) = (topic.id, PartitionId(index));
+            builder.build().map(|change| MetadataRecord::PartitionChange { topic, partition, change })
+        };
+        let partitions = (0..).zip(&topic.partitions).filter(|(_, partition)| event.concerns(partition));
+        partitions.filter_map(change).collect()
+    }
+}
