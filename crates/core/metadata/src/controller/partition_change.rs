@@ -188,6 +188,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         if self.isr.is_empty()
             && self.elr.is_empty()
             && let [last] = self.partition.last_known_elr[..]
+            && self.replicas.contains(&last)
             && (self.may_lead)(last)
         {
             return Elected::Uncleanly(last);

@@ -2,7 +2,7 @@
 
 use types::{BrokerId, Decision, ErrorCode, PartitionId};
 
-use super::partition_change::{Election, PartitionChangeBuilder};
+use super::partition_change::PartitionChangeBuilder;
 use super::{Controller, Failure, Outcome, Response, each, failure, placement};
 use crate::{MetadataRecord, PartitionImage};
 
@@ -49,13 +49,10 @@ impl Controller {
         let at = usize::try_from(index.0).unwrap_or(usize::MAX);
         let partition = topic.partitions.get(at).ok_or_else(unknown)?;
         let rules = self.election_rules(topic);
-        let original = Original::of(partition, rules.allows_unclean)?;
+        let original = Original::of(partition)?;
         let may_lead = |id| self.is_active(id);
         let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
-        // Where nobody is in sync but replicas that were being added, taking them back is an unclean election.
-        let is_unclean = original.isr.is_empty() && !partition.isr.is_empty();
-        let election = if is_unclean { Election::Unclean } else { rules.election() };
-        let builder = builder.election(election).isr(original.isr);
+        let builder = builder.election(rules.election()).isr(original.isr);
         let builder = match replicas {
             None if !partition.is_reassigning() => {
                 return Err(failure(
@@ -80,17 +77,20 @@ impl Controller {
 }
 
 impl Original {
-    fn of(partition: &PartitionImage, allows_unclean: bool) -> Result<Original, Failure> {
-        let replicas = without(&partition.replicas, &partition.adding);
-        let isr = without(&partition.isr, &partition.adding);
-        if isr.is_empty() && !partition.isr.is_empty() && !allows_unclean {
+    /// Refused where that would give up the only replicas that have what was committed, or most of it. Kafka does it for
+    /// topics that allow unclean elections; whoever wants that may wait until the others are in sync.
+    fn of(partition: &PartitionImage) -> Result<Original, Failure> {
+        let of_most = [&partition.isr, &partition.elr, &partition.last_known_elr];
+        let of_most = of_most.into_iter().find(|replicas| !replicas.is_empty());
+        if let Some(replicas) = of_most.filter(|ids| without(ids, &partition.adding).is_empty()) {
             let message = format!(
                 "only replicas that are being added are in sync, {}: without them records would be lost",
-                names(&partition.isr)
+                names(replicas)
             );
             return Err(failure(ErrorCode::InvalidReplicaAssignment, message));
         }
-        Ok(Original { replicas, isr })
+        let replicas = without(&partition.replicas, &partition.adding);
+        Ok(Original { replicas, isr: without(&partition.isr, &partition.adding) })
     }
 }
 

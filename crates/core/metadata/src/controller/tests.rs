@@ -10,6 +10,7 @@ use crate::{ConfigResource, Delta, Endpoint, Image};
 
 mod brokers;
 mod cluster;
+mod cluster_random;
 mod isr;
 mod partition_change;
 mod placement;
