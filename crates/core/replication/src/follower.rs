@@ -207,7 +207,12 @@ impl Follower {
         log_start: Offset,
         effects: &mut Vec<FollowerEffect>,
     ) {
-        let (count, problem) = self.acceptable(&batches);
+        let rebased = batches.first().filter(|first| self.is_rebased(first, log_start)).cloned();
+        if let Some(first) = &rebased {
+            self.log.restarted_at(self.log.log_end);
+            effects.push(FollowerEffect::Restart { at: first.base_offset });
+        }
+        let (count, problem) = self.acceptable(&batches, rebased.is_some());
         let is_complete = problem.is_none();
         effects.extend(problem.map(FollowerEffect::Report));
         batches.truncate(count);
@@ -219,9 +224,20 @@ impl Follower {
         }
     }
 
+    /// Whether a log begins within a batch (DeleteRecords) and this one ends there: nothing is here, or all that is here
+    /// is deleted there, and the batch becomes the first.
+    fn is_rebased(&self, first: &BatchSummary, log_start: Offset) -> bool {
+        let end = self.log.log_end;
+        let is_within = first.base_offset < end && end <= first.last_offset();
+        is_within && (log_start >= end || self.log.log_start == end)
+    }
+
     /// How many of the batches continue this log, and what is wrong with the next one.
-    fn acceptable(&self, batches: &[BatchSummary]) -> (usize, Option<BadAnswer>) {
+    fn acceptable(&self, batches: &[BatchSummary], is_rebased: bool) -> (usize, Option<BadAnswer>) {
         let mut expected = self.log.log_end;
+        if is_rebased && let Some(first) = batches.first() {
+            expected = first.base_offset;
+        }
         let mut last = self.log.latest_epoch();
         for (count, batch) in batches.iter().enumerate() {
             let (offered, epoch) = (batch.base_offset, batch.leader_epoch);
@@ -250,7 +266,16 @@ impl Follower {
             self.phase = phase;
             return;
         };
+        let is_rebased = batches.first().is_some_and(|first| first.base_offset < self.log.log_end);
+        if is_rebased && count == 0 {
+            // The log was begun at the batch's base, and the batch is not there.
+            self.restart(self.log.log_end, effects);
+            return;
+        }
         batches.iter().take(count).for_each(|batch| self.log.appended(batch));
+        if is_rebased {
+            effects.push(FollowerEffect::DeleteRecords { before: self.log.log_start });
+        }
         // A new leader may know less of what is committed than this replica does: what was committed stays so.
         self.log.high_watermark = self.log.high_watermark.max(high_watermark.min(self.log.log_end));
         if log_start > self.log.log_start && log_start <= self.log.high_watermark {
@@ -285,7 +310,8 @@ impl Follower {
         log_end: Offset,
         effects: &mut Vec<FollowerEffect>,
     ) {
-        if log_start > self.log.log_end || log_end < self.log.log_start {
+        // All that is here is deleted there, or comes after all that is there.
+        if log_start >= self.log.log_end || log_end < self.log.log_start {
             self.restart(log_start, effects);
         } else if log_end < self.log.log_end {
             self.phase = Phase::Truncating;

@@ -88,7 +88,7 @@ pub enum FollowerEvent {
     },
     /// `Truncate` is done.
     Truncated {
-        /// The log's end now.
+        /// The log's end now: where the last whole batch ends, so that it may lie before the cut.
         end: Offset,
         /// The producers of what is left.
         producers: ProducerStates,
@@ -117,7 +117,7 @@ pub enum FollowerEffect {
         /// The first offset that goes.
         to: Offset,
     },
-    /// Delete all, begin again at an offset, then report `Restarted`.
+    /// Delete all, begin again at an offset, then report `Restarted`. An `Append` may follow at once.
     Restart {
         /// The first offset to come.
         at: Offset,

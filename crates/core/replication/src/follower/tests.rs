@@ -224,3 +224,26 @@ fn deleted_records_are_deleted_here_too() {
     handle(&mut follower, at(0), FollowerEvent::LogStartMoved { to: Offset(7) });
     assert_eq!(follower.next_fetch(at(0)).unwrap().log_start, Offset(7));
 }
+
+#[test]
+fn a_leader_whose_log_begins_within_a_batch_can_be_followed() {
+    for writable in [0, 1] {
+        let mut follower = follower();
+        let batches = vec![batch(8, 3, 5)];
+        let begins_within =
+            FetchAnswer::Records { batches, high_watermark: Offset(13), log_start: Offset(10) };
+        let effects = answer(&mut follower, begins_within);
+        assert_eq!(effects, [FollowerEffect::Restart { at: Offset(8) }, FollowerEffect::Append { count: 1 }]);
+        assert_eq!(handle(&mut follower, at(0), FollowerEvent::Restarted), []);
+        let effects = handle(&mut follower, at(0), FollowerEvent::Written { count: writable });
+        let bounds = follower.bounds();
+        assert_eq!(bounds.log_start, Offset(10));
+        if writable == 1 {
+            assert_eq!(effects, [FollowerEffect::DeleteRecords { before: Offset(10) }]);
+            assert_eq!((bounds.log_end, bounds.high_watermark), (Offset(13), Offset(13)));
+        } else {
+            assert_eq!(effects, [FollowerEffect::Restart { at: Offset(10) }]);
+            assert_eq!((bounds.log_end, bounds.high_watermark), (Offset(10), Offset(10)));
+        }
+    }
+}

@@ -115,6 +115,12 @@ impl Leader {
         let last_epoch = fetch.last_fetched_epoch;
         if last_epoch != LeaderEpoch::NONE && !is_broken(Rule::EpochsAreCompared) {
             let (epoch, end) = self.log.epochs.end_offset(last_epoch, log_end).ok_or(out_of_range)?;
+            // Nothing is left here to compare it with: the follower may have other records than those that were
+            // deleted here, and would show them as a leader. It begins again where this log does.
+            let first_epoch = self.log.epochs.entries().first().map(|&(epoch, _)| epoch);
+            if first_epoch > Some(last_epoch) && fetch.fetch_offset == log_start {
+                return Err(out_of_range);
+            }
             if epoch < last_epoch || end < fetch.fetch_offset {
                 return Ok(Some((epoch, end)));
             }

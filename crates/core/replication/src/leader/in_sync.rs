@@ -107,7 +107,7 @@ impl Leader {
         effects: &mut Vec<Effect>,
     ) {
         match result {
-            Ok(committed) => self.isr_committed(committed),
+            Ok(committed) => self.isr_committed(proposal, committed),
             Err(error) => {
                 let instead = self.isr.refused(now.monotonic, proposal, error);
                 effects.extend(instead.map(Effect::ProposeIsr));
@@ -117,10 +117,13 @@ impl Leader {
         self.tend_isr(now, None, effects);
     }
 
-    /// An answer may come after the metadata image that has its change, or a later one.
-    fn isr_committed(&mut self, committed: CommittedIsr) {
+    /// An answer may come after the metadata image that has its change, and after the next proposal was made: then it
+    /// must not take that proposal for answered.
+    fn isr_committed(&mut self, proposal: ProposalId, committed: CommittedIsr) {
+        let is_newer = committed.partition_epoch > self.state.partition_epoch;
+        let is_unchanged = committed.partition_epoch == self.state.partition_epoch;
         let is_ours = committed.leader_epoch == self.state.leader_epoch;
-        if is_ours && committed.partition_epoch >= self.state.partition_epoch {
+        if is_ours && (is_newer || (is_unchanged && self.isr.is_pending(proposal))) {
             self.state.partition_epoch = committed.partition_epoch;
             self.isr.commit(committed.isr);
         }

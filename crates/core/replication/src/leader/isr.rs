@@ -91,6 +91,11 @@ impl Isr {
         self.committed.contains(&broker) || (is_pending && !is_broken(Rule::PendingAdditionCounts))
     }
 
+    /// Whether this is the proposal whose answer is awaited.
+    pub(crate) fn is_pending(&self, id: ProposalId) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.proposal.id == id)
+    }
+
     /// Whether a new proposal may be made.
     pub(crate) fn is_free(&self, now: Monotonic) -> bool {
         self.pending.is_none() && self.rests_until <= now

@@ -12,6 +12,7 @@ use super::{
     Acks, CommittedIsr, Effect, Event, FetchRefusal, FollowerAnswer, FollowerFetch, InSync, IsrProposal,
     Leader, LeaderConfig, ProposalId, WaiterId,
 };
+use crate::rule::{Rule, break_rule};
 use crate::{EpochCache, PartitionState, ProducerStates, ReplicaLog};
 
 const EPOCH: LeaderEpoch = LeaderEpoch(3);
@@ -291,6 +292,23 @@ fn a_state_is_replaced_by_a_later_one_only() {
 }
 
 #[test]
+fn a_late_answer_does_not_settle_the_next_proposal() {
+    let mut leader = leader(&[0, 1], 1, 10);
+    fetch(&mut leader, at(0), at_offset(1, 10));
+    fetch(&mut leader, at(0), at_offset(2, 10));
+    handle(&mut leader, at(1), Event::Changed(state(6, &[0, 1])));
+    assert_eq!(
+        fetch(&mut leader, at(1), at_offset(2, 10)),
+        [proposal(1, 6, &[known(0), known(1), known(2)])]
+    );
+    handle(&mut leader, at(1), answered(0, committed(6, &[0, 1])));
+    append(&mut leader, at(1), 2, Acks::Leader, 1);
+    fetch(&mut leader, at(2), at_offset(1, 12));
+    handle(&mut leader, at(2), Event::BrokerChanged { broker: BrokerId(2), eligible: None });
+    assert_eq!(high_watermark(&leader), 10, "the second proposal may be committed");
+}
+
+#[test]
 fn the_place_of_a_follower_is_checked_by_epoch_and_range() {
     let out_of_range = FetchRefusal::OutOfRange { log_start: Offset(4), log_end: Offset(10) };
     let diverging =
@@ -302,6 +320,7 @@ fn the_place_of_a_follower_is_checked_by_epoch_and_range() {
         ("too far in the last epoch", 12, 2, 3, diverging(2, 10)),
         ("too far in an earlier epoch", 8, 1, 3, diverging(1, 6)),
         ("an epoch that is not here", 9, 0, 3, diverging(0, 4)),
+        ("an epoch that may have been here", 4, 0, 3, Err(out_of_range)),
         ("before the start", 3, 1, 3, Err(out_of_range)),
         ("after the end", 11, -1, 3, Err(out_of_range)),
         ("an older leader epoch", 10, 2, 2, Err(FetchRefusal::FencedEpoch(EPOCH))),
@@ -331,6 +350,25 @@ fn a_stranger_and_an_earlier_incarnation_are_refused() {
     assert_eq!(fetch(&mut leader, at(1), anew), []);
     let late = leader.follower_fetch(at(1), &at_offset(1, 10), &mut Vec::new());
     assert_eq!(late, Err(FetchRefusal::NotLeader));
+}
+
+/// A replica lost its log and was registered anew; then a fetch arrives that it sent before.
+fn late_fetch_of_a_replica_that_forgot() -> Vec<Effect> {
+    let mut leader = leader(&[0], 1, 10);
+    let anew = Event::BrokerChanged { broker: BrokerId(1), eligible: Some(BrokerEpoch(900)) };
+    let mut effects = handle(&mut leader, at(0), anew);
+    let _ = leader.follower_fetch(at(1), &at_offset(1, 10), &mut effects);
+    effects
+}
+
+#[test]
+fn a_replica_that_forgot_is_not_taken_for_what_it_was() {
+    assert_eq!(late_fetch_of_a_replica_that_forgot(), []);
+    break_rule(Some(Rule::BrokerEpochIsChecked));
+    let broken = late_fetch_of_a_replica_that_forgot();
+    break_rule(None);
+    let taken = proposal(0, 5, &[known(0), (1, Some(BrokerEpoch(900)))]);
+    assert_eq!(broken, [taken], "the controller would believe this");
 }
 
 #[test]
