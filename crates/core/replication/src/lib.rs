@@ -30,6 +30,9 @@ pub use producer_states::ProducerStates;
 pub use replica_log::ReplicaLog;
 
 #[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
 fn test_batch(
     producer_id: types::ProducerId,
     producer_epoch: types::ProducerEpoch,
