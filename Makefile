@@ -58,7 +58,7 @@ compat: build ## Real clients against the real binary. Needs Java, Maven, Python
 	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package compat -- --test-threads=1
 
 .PHONY: e2e
-e2e: build ## The operator on a kind cluster. Needs docker, kind, kubectl and helm
+e2e: build ## The operator on a kind cluster. Needs docker, kind, kubectl, helm and kcat
 	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package kind-e2e
 
 .PHONY: bench

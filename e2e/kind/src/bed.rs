@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::api::Api;
@@ -18,12 +19,15 @@ pub const NAMESPACE: &str = "kafka";
 /// Where the operator is.
 pub const OPERATOR_NAMESPACE: &str = "taffrail";
 const NAME: &str = "taffrail-e2e";
+const KCAT_IMAGE: &str = "kcat:e2e";
 
 /// A kind cluster that is deleted with this value.
 #[derive(Debug)]
 pub struct Bed {
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
+    /// Client Pods so far: each has a name of its own.
+    clients: AtomicU32,
 }
 
 impl Bed {
@@ -32,7 +36,7 @@ impl Bed {
         let binary = std::env::var("TAFFRAIL_BIN").context("TAFFRAIL_BIN names no binary: use make e2e")?;
         let folder = tempfile::tempdir()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let bed = Bed { folder, runtime };
+        let bed = Bed { folder, runtime, clients: AtomicU32::new(0) };
 
         let context = bed.folder.path().join("image");
         fs::create_dir(&context)?;
@@ -57,6 +61,8 @@ impl Bed {
         }
         run(&mut create, None)?;
         bed.load(IMAGE)?;
+        bed.build_kcat()?;
+        bed.load(KCAT_IMAGE)?;
         bed.namespace(NAMESPACE)?;
         Ok(bed)
     }
@@ -115,6 +121,43 @@ impl Bed {
             whole.push("--stdin");
         }
         whole.extend(["deployment/taffrail-operator", "--", "taffrail"]);
+        whole.extend(arguments);
+        self.kubectl_with(&whole, input)
+    }
+
+    /// An image of this machine's kcat with the libraries that it is linked to: a client with nothing of ours in it.
+    fn build_kcat(&self) -> Result<()> {
+        let context = self.folder.path().join("kcat");
+        fs::create_dir_all(context.join("lib"))?;
+        let kcat = run(Command::new("sh").args(["-c", "command -v kcat"]), None).context("kcat is needed")?;
+        let kcat = kcat.trim();
+        fs::copy(kcat, context.join("kcat"))?;
+        let linked = run(Command::new("ldd").arg(kcat), None)?;
+        // `name => /path (address)`; libc comes with the base image.
+        let libraries = linked.lines().filter_map(|line| line.split_once("=> ")?.1.split_whitespace().next());
+        for library in libraries.filter(|path| path.starts_with('/') && !path.contains("/libc.so")) {
+            let name = Path::new(library).file_name().context("a library has a name")?;
+            fs::copy(library, context.join("lib").join(name))?;
+        }
+        let dockerfile = "FROM gcr.io/distroless/cc-debian12:nonroot\nCOPY lib /kcat/lib\nCOPY kcat /kcat/kcat\n\
+                          ENV LD_LIBRARY_PATH=/kcat/lib\nENTRYPOINT [\"/kcat/kcat\"]\n";
+        fs::write(context.join("Dockerfile"), dockerfile)?;
+        let mut build = Command::new("docker");
+        build.args(["build", "--quiet", "--tag", KCAT_IMAGE]).arg(&context).env("DOCKER_BUILDKIT", "0");
+        run(&mut build, None).map(drop)
+    }
+
+    /// Runs kcat in a Pod of its own, away from the cluster's namespace.
+    pub fn kcat(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
+        let image = format!("--image={KCAT_IMAGE}");
+        let name = format!("kcat-{}", self.clients.fetch_add(1, Ordering::Relaxed));
+        let mut whole =
+            vec!["--namespace", "default", "run", &name, &image, "--restart=Never", "--rm", "--attach"];
+        whole.push("--quiet");
+        if input.is_some() {
+            whole.push("--stdin");
+        }
+        whole.push("--");
         whole.extend(arguments);
         self.kubectl_with(&whole, input)
     }

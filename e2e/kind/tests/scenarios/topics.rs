@@ -33,6 +33,11 @@ pub(crate) fn produce_and_consume(bed: &Bed) -> Result<()> {
     produce(bed, "orders", &["one", "two", "three"])?;
     let records = consume(bed, "orders")?;
     ensure!(records == ["one", "three", "two"], "{records:?}");
+
+    // The same with a client that has nothing of ours in it.
+    bed.kcat(&["-b", &bootstrap(), "-P", "-t", "kcat", "-k", "key"], Some("a\nb\n"))?;
+    let read = bed.kcat(&["-b", &bootstrap(), "-C", "-t", "kcat", "-e", "-q", "-f", "%k=%s\n"], None)?;
+    ensure!(read == "key=a\nkey=b\n", "{read:?}");
     let columns = bed.kubectl(&["--namespace", NAMESPACE, "get", "tkt", "orders", "--no-headers"])?;
     let columns: Vec<_> = columns.split_whitespace().collect();
     ensure!(matches!(columns[..], ["orders", "demo", "3", "1", "True", _]), "columns: {columns:?}");
