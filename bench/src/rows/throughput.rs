@@ -27,9 +27,7 @@ pub(crate) fn produce(systems: &mut Systems, rounds: usize) -> Result<Vec<Figure
             librdkafka::delete_topic(bootstrap, TOPIC)?;
             rate
         })?;
-        run(systems, &sink)?;
-        let limit = median((0..rounds).map(|_| run(systems, &sink)).collect::<Result<_>>()?);
-        figures.extend([rate.with_client_limit(limit), cpu]);
+        figures.extend([rate.with_client_limit(client_limit(systems, rounds, &sink, run)?), cpu]);
     }
     Ok(figures)
 }
@@ -41,12 +39,22 @@ pub(crate) fn consume(systems: &mut Systems, rounds: usize) -> Result<Vec<Figure
     }
     let java: Run = |systems, bootstrap| java::consume_mb_s(systems, bootstrap, TOPIC, RECORDS);
     let rdkafka: Run = |_, bootstrap| librdkafka::consume_mb_s(bootstrap, TOPIC, PARTITIONS, RECORDS);
-    let mut figures = Vec::from(with_cpu("P2", "ConsumerPerformance", 1.2, systems, rounds, java)?);
-    figures.extend(with_cpu("P2", "librdkafka consume", 1.5, systems, rounds, rdkafka)?);
+    let sink = sink::start(PARTITIONS)?;
+    let mut figures = Vec::new();
+    for (client, run, target) in [("ConsumerPerformance", java, 1.2), ("librdkafka consume", rdkafka, 1.5)] {
+        let [rate, cpu] = with_cpu("P2", client, target, systems, rounds, run)?;
+        figures.extend([rate.with_client_limit(client_limit(systems, rounds, &sink, run)?), cpu]);
+    }
     for system in systems.both() {
         librdkafka::delete_topic(&system.bootstrap, TOPIC)?;
     }
     Ok(figures)
+}
+
+/// What a client reaches against a broker that does nothing; the first run warms up.
+fn client_limit(systems: &Systems, rounds: usize, sink: &str, run: Run) -> Result<f64> {
+    run(systems, sink)?;
+    Ok(median((0..rounds).map(|_| run(systems, sink)).collect::<Result<_>>()?))
 }
 
 /// A rate and, beside it, the broker's CPU seconds for each gigabyte: the steadier figure on a shared machine.

@@ -1,5 +1,8 @@
-//! A broker that only acknowledges: it reads produce requests, drops the records and says yes. What a client reaches
-//! against it is what the client can do at all, so that a row is not blamed on a broker when the client is the limit.
+//! A broker that does nothing: it drops what is produced and says yes, and it has endless records in memory to give. What a
+//! client reaches against it is what the client can do at all, so that a row is not blamed on a broker when the client
+//! is the limit.
+
+mod consume;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -19,7 +22,22 @@ use protocol::messages::{
 use protocol::{ApiKey, Decoder, Message, frame};
 use types::{ErrorCode, Uuid};
 
-const SERVED: [ApiKey; 4] = [ApiKey::Produce, ApiKey::Metadata, ApiKey::ApiVersions, ApiKey::InitProducerId];
+/// What is served, up to which version: as new as clients use, as old as keeps the sink small.
+const SERVED: [(ApiKey, i16); 13] = [
+    (ApiKey::Produce, 12),
+    (ApiKey::Metadata, 13),
+    (ApiKey::ApiVersions, 4),
+    (ApiKey::InitProducerId, 5),
+    (ApiKey::Fetch, 12),
+    (ApiKey::ListOffsets, 7),
+    (ApiKey::FindCoordinator, 3),
+    (ApiKey::JoinGroup, 9),
+    (ApiKey::SyncGroup, 5),
+    (ApiKey::Heartbeat, 4),
+    (ApiKey::LeaveGroup, 5),
+    (ApiKey::OffsetFetch, 7),
+    (ApiKey::OffsetCommit, 8),
+];
 const FRAME_BYTES_MAX: usize = 128 << 20;
 const NODE_ID: i32 = 0;
 
@@ -28,10 +46,14 @@ const NODE_ID: i32 = 0;
 pub(crate) fn start(partitions: i32) -> Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for the sink")?;
     let port = listener.local_addr()?.port();
+    let batch = consume::batch()?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            // Otherwise the second of two answers waits for the client's delayed acknowledgement of the first.
+            stream.set_nodelay(true).ok();
+            let batch = batch.clone();
             std::thread::spawn(move || {
-                let mut connection = Connection { stream, port, partitions, input: BytesMut::new() };
+                let mut connection = Connection { stream, port, partitions, batch, input: BytesMut::new() };
                 // The client hanging up is how a connection ends.
                 while connection.serve_one().is_ok() {}
             });
@@ -44,6 +66,8 @@ struct Connection {
     stream: TcpStream,
     port: u16,
     partitions: i32,
+    /// What every answer to a fetch is made of.
+    batch: Bytes,
     input: BytesMut,
 }
 
@@ -72,7 +96,7 @@ impl Connection {
                     InitProducerIdResponse { producer_id: 1, producer_epoch: 0, ..Default::default() };
                 reply.encode(&response)?
             }
-            other => bail!("the sink does not serve {}", other.name()),
+            _ => self.consume(key, &mut decoder, reply)?,
         };
         self.stream.write_all(&answer)?;
         Ok(())
@@ -156,10 +180,10 @@ fn api_versions(reply: Reply) -> Result<Bytes> {
     let known = ApiKey::ApiVersions.versions().contains(reply.version);
     let (version, error) =
         if known { (reply.version, ErrorCode::None) } else { (0, ErrorCode::UnsupportedVersion) };
-    let served = |key: ApiKey| ApiVersion {
+    let served = |(key, max_version): (ApiKey, i16)| ApiVersion {
         api_key: key.code(),
         min_version: key.advertised_min(),
-        max_version: key.latest_stable_version(),
+        max_version,
         ..Default::default()
     };
     let response = ApiVersionsResponse {
@@ -176,5 +200,6 @@ mod tests {
     fn librdkafka_takes_the_sink_for_a_broker() {
         let bootstrap = super::start(2).unwrap();
         assert!(crate::librdkafka::produce_mb_s(&bootstrap, "any", 1000).unwrap() > 0.0);
+        assert!(crate::librdkafka::consume_mb_s(&bootstrap, "any", 2, 1000).unwrap() > 0.0);
     }
 }
