@@ -62,8 +62,10 @@ e2e: build ## The operator on a kind cluster. Needs docker, kind, kubectl, helm 
 	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package kind-e2e
 
 .PHONY: bench
-bench: build ## Side by side with Apache Kafka; KAFKA_PEER names a program that runs it
-	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo run --profile $(PROFILE) --package bench -- $(ROWS)
+bench: ## Side by side with Apache Kafka, built as releases are; KAFKA_PEER names a program that runs it
+	cargo build --profile dist --package taffrail
+	TAFFRAIL_BIN=$(abspath $(TARGET_DIR)/dist/taffrail) \
+		cargo run --profile $(PROFILE) --package bench -- $(ROWS)
 
 .PHONY: image
 image: build ## The container image, from the binary that was built here
