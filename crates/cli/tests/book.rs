@@ -76,9 +76,18 @@ fn every_help_text_and_completion_script_can_be_printed() {
         String::from_utf8(output.stdout).expect("is text")
     };
     let help = print(&["--help"]);
-    for command in
-        ["dev", "broker", "topics", "produce", "consume", "groups", "configs", "log", "completions"]
-    {
+    for command in [
+        "dev",
+        "broker",
+        "operator",
+        "topics",
+        "produce",
+        "consume",
+        "groups",
+        "configs",
+        "log",
+        "completions",
+    ] {
         assert!(help.contains(command), "{help}");
         assert!(print(&["help", command]).contains("Usage:"), "{command}");
     }

@@ -32,7 +32,10 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
     let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
     // The cache may be older than what this operator wrote; a cluster's id must not be.
-    let Some(cluster) = clusters.get_opt(&name).await? else { return Ok(Action::await_change()) };
+    let Some(cluster) = clusters.get_opt(&name).await? else {
+        context.backoff.forget(&cached.uid().unwrap_or_default());
+        return Ok(Action::await_change());
+    };
     let uid = cluster.uid().unwrap_or_default();
     if cluster.metadata.deletion_timestamp.is_some() {
         context.backoff.forget(&uid);
