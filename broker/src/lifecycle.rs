@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::BrokerConfig;
 use config::node::{NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
 use replication::{FetchSessions, SessionConfig};
@@ -20,7 +21,7 @@ use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
-use crate::partitions::{Partitions, run_maintenance};
+use crate::partitions::{Partitions, ReplicaSettings, run_maintenance};
 use crate::quorum::{Committed, MetadataQuorum};
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 use crate::{admin, publisher};
@@ -173,7 +174,7 @@ async fn build(
     Ok(Arc::new(Node {
         wall,
         blocking,
-        partitions: Arc::new(Partitions::new(data_dir)),
+        partitions: Arc::new(Partitions::new(data_dir, replica_settings(&config, &broker_config))),
         fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
         groups: GroupCoordinators::new(&broker_config),
         metrics: Metrics::new(),
@@ -186,6 +187,15 @@ async fn build(
         static_config,
         config,
     }))
+}
+
+fn replica_settings(config: &NodeConfig, broker_config: &BrokerConfig) -> ReplicaSettings {
+    let millis = |value: i64| Duration::from_millis(u64::try_from(value).unwrap_or(0));
+    ReplicaSettings {
+        me: BrokerId(config.node_id),
+        lag_time_max: millis(broker_config.replica_lag_time_max_ms),
+        fetch_backoff: millis(broker_config.replica_fetch_backoff_ms.into()),
+    }
 }
 
 /// Becomes part of the cluster and serves.

@@ -48,7 +48,7 @@ async fn delete(
     topic: &Utf8Bytes,
     asked: &DeleteRecordsPartition,
 ) -> Result<Offset, ErrorCode> {
-    let partition = node.partitions.find(TopicRef::Name(topic), PartitionId(asked.partition_index))?;
+    let partition = node.led_partition(TopicRef::Name(topic), PartitionId(asked.partition_index))?;
     if partition.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }

@@ -89,7 +89,7 @@ impl Reading {
             let partition = match follower {
                 // No broker replicates from another one yet, so whoever says that it does is mistaken.
                 true => Err(ErrorCode::NotLeaderOrFollower),
-                false => node.partitions.find(topic, key.partition),
+                false => node.led_partition(topic, key.partition),
             };
             Target { key, request, partition, outcome: Outcome::failed(ErrorCode::None) }
         };

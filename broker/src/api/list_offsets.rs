@@ -101,7 +101,7 @@ async fn find(
     visibility: Visibility,
 ) -> Result<Option<TimestampedOffset>, ErrorCode> {
     let question = Question::from_wire(asked.timestamp, version).ok_or(ErrorCode::UnsupportedVersion)?;
-    let partition = node.partitions.find(TopicRef::Name(topic), PartitionId(asked.partition_index))?;
+    let partition = node.led_partition(TopicRef::Name(topic), PartitionId(asked.partition_index))?;
     let bounds = partition.bounds();
     check_epoch(LeaderEpoch(asked.current_leader_epoch), bounds.leader_epoch)?;
     let upto = match visibility {

@@ -114,7 +114,7 @@ impl Call<'_> {
             true => TopicRef::Id(id),
             false => TopicRef::Name(name),
         };
-        let partition = self.node.partitions.find(topic, PartitionId(data.index))?;
+        let partition = self.node.led_partition(topic, PartitionId(data.index))?;
         if partition.is_internal() {
             return Err(ErrorCode::InvalidTopicException.into());
         }

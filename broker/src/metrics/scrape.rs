@@ -112,6 +112,7 @@ fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     let mut sums = replicas(&image, gauges)?;
     let led = node.partitions.all();
     min_isr(&image, &led, gauges, &mut sums)?;
+    let leaders = led.iter().filter(|partition| partition.is_leading()).count();
     let failed = led.iter().filter(|partition| !partition.is_online()).count();
     let status = node.quorum.status();
     let jmx = JMX;
@@ -119,7 +120,7 @@ fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     for (name, help, value) in [
         ("kafka_brokers", EXPORTER, image.brokers().len() as f64),
         ("kafka_server_replicamanager_partitioncount", jmx, led.len() as f64),
-        ("kafka_server_replicamanager_leadercount", jmx, led.len() as f64),
+        ("kafka_server_replicamanager_leadercount", jmx, leaders as f64),
         ("kafka_server_replicamanager_underreplicatedpartitions", jmx, sums.under_replicated as f64),
         ("kafka_server_replicamanager_underminisrpartitioncount", jmx, sums.under_min_isr as f64),
         ("kafka_server_replicamanager_offlinereplicacount", jmx, failed as f64),
