@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_maintenance};
+use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers};
 use crate::quorum::{Committed, MetadataQuorum};
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 use crate::{admin, publisher};
@@ -105,7 +106,33 @@ pub(crate) async fn start(config: NodeConfig) -> Result<(Arc<Node>, TaskTracker)
     tasks.spawn(admin::serve(Arc::clone(&node), admin_listener));
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
+    start_replication(&node, &tasks);
     Ok((node, tasks))
+}
+
+/// What this node follows is fetched, and what its leaders propose goes to the controller.
+fn start_replication(node: &Arc<Node>, tasks: &TaskTracker) {
+    let proposals = IsrProposals {
+        partitions: Arc::clone(&node.partitions),
+        controller: Arc::new(node.metadata().clone()),
+        registration: node.registration.subscribe(),
+        wall: node.wall,
+        stopping: node.stopping.clone(),
+    };
+    tasks.spawn(proposals.run());
+    let leaders = RegisteredBrokers {
+        metadata: node.metadata().clone(),
+        client_id: format!("broker-{}-fetcher", node.config.node_id),
+    };
+    let fetchers = ReplicaFetchers {
+        partitions: Arc::clone(&node.partitions),
+        leaders: Arc::new(leaders),
+        registration: node.registration.subscribe(),
+        settings: FetcherSettings::new(&node.broker_config),
+        blocking: node.blocking.clone(),
+        wall: node.wall,
+    };
+    tasks.spawn(Arc::new(fetchers).run(node.stopping.clone()));
 }
 
 /// Segments and connections need more files than a shell's limit for small programs allows; the JVM does the same.

@@ -102,7 +102,8 @@ async fn assign(node: &Arc<Node>, image: &Arc<Image>, topic: &Arc<TopicImage>) {
     node.groups.topic_opened(node, topic);
 }
 
-fn assignment(image: &Image, partition: &PartitionImage) -> Assignment {
+/// What a replica has to know of its partition.
+pub(crate) fn assignment(image: &Image, partition: &PartitionImage) -> Assignment {
     let eligible = |id: &BrokerId| {
         let broker = image.broker(*id).filter(|broker| broker.is_active());
         (*id, broker.map(|broker| broker.epoch))

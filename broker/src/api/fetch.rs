@@ -155,10 +155,9 @@ impl Asker {
     fn of(request: &FetchRequest) -> Asker {
         let (old, new) = (request.replica_id, &request.replica_state);
         match (old > CONSUMER, new.replica_id > CONSUMER) {
-            (_, true) => Asker::Follower {
-                broker: BrokerId(new.replica_id),
-                epoch: BrokerEpoch(new.replica_epoch),
-            },
+            (_, true) => {
+                Asker::Follower { broker: BrokerId(new.replica_id), epoch: BrokerEpoch(new.replica_epoch) }
+            }
             (true, false) => Asker::Follower { broker: BrokerId(old), epoch: BrokerEpoch(-1) },
             (false, false) => Asker::Consumer { isolation_level: request.isolation_level },
         }
@@ -199,9 +198,7 @@ impl Target {
                     log_start: request.log_start,
                 };
                 match partition.follower_fetch(now, &fetch) {
-                    Ok(FollowerAnswer::Read { upto, .. }) => {
-                        self.slice(partition, upto, bytes_max, is_first)
-                    }
+                    Ok(FollowerAnswer::Read { upto, .. }) => self.slice(partition, upto, bytes_max, is_first),
                     Ok(FollowerAnswer::Diverging { epoch, end_offset }) => Outcome {
                         diverging: Some((epoch, end_offset)),
                         bounds: Some(partition.bounds()),
@@ -291,12 +288,7 @@ fn session_request(request: &FetchRequest, by_id: bool) -> FetchSessionRequest {
     }
 }
 
-fn answer(
-    node: &Node,
-    session: &FetchContext,
-    targets: Vec<Target>,
-    asker: Asker,
-) -> Reply<FetchResponse> {
+fn answer(node: &Node, session: &FetchContext, targets: Vec<Target>, asker: Asker) -> Reply<FetchResponse> {
     let facts: Vec<_> = targets.iter().map(|target| (target.key.clone(), target.outcome.facts())).collect();
     let selected = node.fetch_sessions.lock().answer(session, &facts);
     let mut reply =
@@ -355,13 +347,12 @@ impl Outcome {
             high_watermark: is_known(|bounds| bounds.high_watermark),
             last_stable_offset: is_known(|bounds| bounds.last_stable),
             log_start_offset: is_known(|bounds| bounds.log_start),
-            diverging_epoch: self.diverging.map_or_else(EpochEndOffset::default, |(epoch, end)| EpochEndOffset {
-                epoch: epoch.0,
-                end_offset: end.0,
-                ..EpochEndOffset::default()
+            diverging_epoch: self.diverging.map_or_else(EpochEndOffset::default, |(epoch, end)| {
+                EpochEndOffset { epoch: epoch.0, end_offset: end.0, ..EpochEndOffset::default() }
             }),
             // Nothing is ever aborted here; `None` is for those who did not ask.
-            aborted_transactions: matches!(asker, Asker::Consumer { isolation_level: READ_COMMITTED }).then(Vec::new),
+            aborted_transactions: matches!(asker, Asker::Consumer { isolation_level: READ_COMMITTED })
+                .then(Vec::new),
             records: Some(records),
             ..PartitionData::default()
         }

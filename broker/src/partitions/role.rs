@@ -8,7 +8,10 @@ use types::{BrokerId, LeaderEpoch, Now, Offset};
 
 /// One of the two pure machines; the log goes with whichever it is.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one for each partition, and most of what it holds is on the heap")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each partition, and most of what it holds is on the heap"
+)]
 pub(super) enum Role {
     Leading(Leader),
     Following(Follower),

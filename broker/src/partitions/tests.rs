@@ -12,8 +12,8 @@ use storage::DataDir;
 use storage::fake::{Crash, FakeDisk};
 use tokio::sync::oneshot::error::TryRecvError;
 use types::{
-    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, PartitionId, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicId, TopicPartition, Uuid,
+    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, PartitionId,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition, Uuid,
 };
 
 use super::{

@@ -61,7 +61,9 @@ impl Partition {
         batches: &[Batch],
         effects: &mut Vec<FollowerEffect>,
     ) -> io::Result<()> {
-        let Shell { role: Role::Following(follower), log: Some(log), .. } = &mut *shell else { return Ok(()) };
+        let Shell { role: Role::Following(follower), log: Some(log), .. } = &mut *shell else {
+            return Ok(());
+        };
         match effect {
             FollowerEffect::Append { count } => {
                 let count = self.take_in(log, follower, now, &batches[..count.min(batches.len())]);

@@ -166,13 +166,7 @@ impl Partition {
     }
 
     /// Gives back the answer of `own`, if it is among the effects.
-    fn answer(
-        &self,
-        shell: &mut Shell,
-        now: Now,
-        effects: Vec<Effect>,
-        own: WaiterId,
-    ) -> Option<Answer> {
+    fn answer(&self, shell: &mut Shell, now: Now, effects: Vec<Effect>, own: WaiterId) -> Option<Answer> {
         let mut answer = None;
         for effect in effects {
             match effect {
@@ -192,7 +186,9 @@ impl Partition {
                         self.resign(shell, now, ErrorCode::KafkaStorageError);
                     }
                 }
-                Effect::Write { .. } => unreachable!("only an append leads to a write, and it was carried out"),
+                Effect::Write { .. } => {
+                    unreachable!("only an append leads to a write, and it was carried out")
+                }
             }
         }
         answer
