@@ -48,3 +48,6 @@ fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod replica_tests;

@@ -41,6 +41,11 @@ impl FetchSession {
         self.known = wanted;
     }
 
+    /// Begins again after a request whose answer never came. The leader may drop what it remembers.
+    pub(super) fn restart(&mut self) {
+        *self = FetchSession { id: self.id, ..FetchSession::default() };
+    }
+
     /// Takes in the answer's header; after an error the next request begins a new session.
     pub(super) fn answered(&mut self, session_id: i32, error_code: i16) {
         if error_code != ErrorCode::None.code() || session_id == 0 {
@@ -127,5 +132,8 @@ mod tests {
         assert_eq!(ask(&mut session, &both), (0, 0, vec![0, 1], vec![]), "a new session");
         session.answered(0, 0);
         assert_eq!(ask(&mut session, &both), (0, 0, vec![0, 1], vec![]), "the leader has no slot for one");
+        session.answered(5, 0);
+        session.restart();
+        assert_eq!(ask(&mut session, &both), (5, 0, vec![0, 1], vec![]), "another in its place");
     }
 }

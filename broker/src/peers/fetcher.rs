@@ -82,7 +82,16 @@ impl Fetcher {
                 self.rest(&mut stirred, &mut registration).await;
                 continue;
             };
-            match self.exchange(&asked, epoch).await {
+            let mut followed = self.followed.clone();
+            let answer = tokio::select! {
+                answer = self.exchange(&asked, epoch) => answer,
+                // A partition that has just come is not to wait until the leader has news of the others.
+                Ok(()) = followed.changed() => {
+                    self.disconnect();
+                    continue;
+                }
+            };
+            match answer {
                 Ok(response) => {
                     self.is_failing = false;
                     self.take_in(asked, response).await;
@@ -91,12 +100,17 @@ impl Fetcher {
                     if !std::mem::replace(&mut self.is_failing, true) {
                         tracing::info!(leader = %self.leader, %error, "cannot fetch from a leader");
                     }
-                    (self.connection, self.session) = (None, FetchSession::default());
+                    self.disconnect();
                     self.tell_all(asked, ErrorCode::NetworkException).await;
                     tokio::time::sleep(self.shared.settings.backoff).await;
                 }
             }
         }
+    }
+
+    fn disconnect(&mut self) {
+        self.connection = None;
+        self.session.restart();
     }
 
     fn next_fetches(&mut self) -> Asked {
