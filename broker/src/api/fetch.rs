@@ -1,13 +1,14 @@
 //! Fetch: which partitions a request means (KIP-227 sessions), how long it waits, and what its answer holds. Records
 //! travel as ranges of files; nothing here looks at them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_all;
 use protocol::messages::fetch_request::{FetchRequest, FetchTopic};
 use protocol::messages::fetch_response::{
-    EpochEndOffset, FetchResponse, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchResponse, FetchableTopicResponse, NodeEndpoint, PartitionData,
 };
 use protocol::{Records, Utf8Bytes};
 use replication::{
@@ -18,12 +19,14 @@ use storage::{LogSlice, ReadError};
 use tokio::time::Instant;
 use types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Now, Offset, PartitionId, TopicId};
 
-use super::{Reply, RequestContext};
+use super::{Reply, RequestContext, topics};
 use crate::node::Node;
 use crate::partitions::{Partition, TopicRef};
 
 /// From this version on topics come by id (KIP-516).
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
+/// From this version on a refusal can say who leads.
+const FIRST_WITH_LEADERS: i16 = 16;
 /// Kafka's debugging consumer reads without being held at the high watermark; ids from 0 are followers.
 const CONSUMER: i32 = -1;
 /// The isolation level of consumers that must not see what a transaction has not committed.
@@ -49,7 +52,41 @@ pub(crate) async fn handle(
         FetchContext::Incremental { partitions, .. } => partitions.clone(),
     };
     let read = Reading::new(node, &request, wanted).finish(node).await;
-    answer(node, &session, read, Asker::of(&request))
+    let mut reply = answer(node, &session, read, Asker::of(&request));
+    name_leaders(node, context, &mut reply.response);
+    reply
+}
+
+/// Says who leads what was refused because another broker does, so that the client need not ask for metadata (KIP-951).
+fn name_leaders(node: &Node, context: &RequestContext, response: &mut FetchResponse) {
+    if context.api_version < FIRST_WITH_LEADERS {
+        return;
+    }
+    let image = node.metadata().image();
+    let mut leaders = BTreeSet::new();
+    for topic in &mut response.responses {
+        let topic_ref = TopicRef::Id(TopicId(topic.topic_id));
+        let refused = topic.partitions.iter_mut();
+        for refused in refused.filter(|answer| topics::is_leader_elsewhere(answer.error_code)) {
+            let found = topics::leader_elsewhere(node, &image, topic_ref, refused.partition_index);
+            let Some((leader, epoch)) = found else { continue };
+            refused.current_leader.leader_id = leader.0;
+            refused.current_leader.leader_epoch = epoch.0;
+            leaders.insert(leader.0);
+        }
+    }
+    if leaders.is_empty() {
+        return;
+    }
+    let brokers = topics::brokers(&image, context).into_iter();
+    let endpoints = brokers.filter(|broker| leaders.contains(&broker.node_id)).map(|broker| NodeEndpoint {
+        node_id: broker.node_id,
+        host: broker.host,
+        port: broker.port,
+        rack: broker.rack,
+        ..NodeEndpoint::default()
+    });
+    response.node_endpoints = endpoints.collect();
 }
 
 /// One partition of a request, and what was read of it last.

@@ -60,7 +60,7 @@ pub(super) async fn produce(
     harness.ask(version, &request).await.responses.remove(0).partition_responses.remove(0)
 }
 
-fn fetch_request(version: i16, (name, id): (&'static str, TopicId), from: i64) -> FetchRequest {
+pub(super) fn fetch_request(version: i16, (name, id): (&'static str, TopicId), from: i64) -> FetchRequest {
     let partition = FetchPartition {
         fetch_offset: from,
         partition_max_bytes: 1 << 20,

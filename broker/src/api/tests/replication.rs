@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{BrokerLayers, Overrides, TopicConfig};
-use metadata::{BrokerRegistration, Command, Response};
+use metadata::{BrokerRegistration, Command, Endpoint, NewTopic, Response};
 use protocol::messages::FetchRequest;
 use protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use storage::DataDir;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use types::{BrokerEpoch, BrokerId, ErrorCode, PartitionId, TopicId, TopicPartition, Uuid};
 
 use super::Harness;
-use super::log::{NOW_MS, batch, produce};
+use super::log::{NOW_MS, batch, fetch_request, produce};
 use crate::partitions::{OpenPartition, Partition, Partitions, ReplicaSettings};
 use crate::peers::{FetcherSettings, RegisteredBrokers, ReplicaFetchers};
 use crate::publisher::assignment;
@@ -24,7 +24,13 @@ const FOLLOWER: BrokerId = BrokerId(2);
 
 async fn register(harness: &Harness, broker: BrokerId, incarnation: u8) -> BrokerEpoch {
     let incarnation = Uuid::from_random([incarnation; 16]);
-    let registration = BrokerRegistration { broker, incarnation, ..BrokerRegistration::default() };
+    let endpoint = Endpoint { listener: "plain".to_owned(), host: "elsewhere".to_owned(), port: 9999 };
+    let registration = BrokerRegistration {
+        broker,
+        incarnation,
+        endpoints: vec![endpoint],
+        ..BrokerRegistration::default()
+    };
     let answer = harness.node.metadata().submit(Command::RegisterBroker(registration)).await;
     let Ok(Response::Registered(epoch)) = answer else { panic!("{answer:?}") };
     let unfence = Command::UnfenceBroker { broker, epoch };
@@ -154,6 +160,46 @@ async fn a_follower_is_told_where_its_log_leaves_the_leaders() {
             answer.records.as_ref().is_some_and(|records| records.inline().is_some_and(|b| !b.is_empty()));
         let answer = (answer.error_code, answer.diverging_epoch.end_offset, has_records);
         assert_eq!(answer, expected, "{broker} in {leader_epoch} at {offset} after {last_epoch}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_the_wrong_broker_is_told_who_leads() {
+    let harness = Harness::start().await;
+    register(&harness, FOLLOWER, 9).await;
+    let id = TopicId(Uuid::from_random([5; 16]));
+    let topic = NewTopic {
+        name: "t".to_owned(),
+        id,
+        partitions: -1,
+        replication_factor: -1,
+        assignments: vec![(PartitionId(0), vec![FOLLOWER])],
+        configs: Vec::new(),
+    };
+    let create = Command::CreateTopics { topics: vec![topic], validate_only: false };
+    harness.node.metadata().submit(create).await.unwrap();
+    let not_leader = ErrorCode::NotLeaderOrFollower.code();
+    for (version, expected) in [(9, -1), (10, FOLLOWER.0), (13, FOLLOWER.0)] {
+        let refused = produce(&harness, version, ("t", id), batch(NOW_MS)).await;
+        assert_eq!(
+            (refused.error_code, refused.current_leader.leader_id),
+            (not_leader, expected),
+            "{version}"
+        );
+    }
+    for (version, expected) in [(12, -1), (16, FOLLOWER.0), (18, FOLLOWER.0)] {
+        let request = fetch_request(version, ("t", id), 0);
+        let mut answer = harness.ask(version, &request).await;
+        let refused = answer.responses.remove(0).partitions.remove(0);
+        assert_eq!(
+            (refused.error_code, refused.current_leader.leader_id),
+            (not_leader, expected),
+            "{version}"
+        );
+        let known =
+            answer.node_endpoints.iter().map(|node| (node.host.as_str(), node.port)).collect::<Vec<_>>();
+        assert_eq!(known.contains(&("elsewhere", 9999)), expected >= 0, "{version}");
     }
     harness.stop().await;
 }
