@@ -79,13 +79,13 @@ async fn a_follower_gets_what_is_written_and_acks_all_waits_for_it() {
     let epoch = register(&harness, FOLLOWER, 9).await;
     let topic = ("t", harness.create_replicated("t", 2, &[("min.insync.replicas", "2")]).await);
     let id = TopicPartition { topic: topic.1, partition: PartitionId(0) };
-    if harness.node.metadata().image().partition(id).unwrap().leader == Some(FOLLOWER) {
-        // Placement begins with either; the node under test has to lead.
-        let (broker, broker_epoch) = (FOLLOWER, epoch);
-        let fence = Command::FenceBroker { broker, epoch: broker_epoch };
-        harness.node.metadata().submit(fence).await.unwrap();
-        harness.node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await.unwrap();
-    }
+    // Out of the ISR, so that it has to come back by its fetches; and the node under test leads, whoever was first.
+    let metadata = harness.node.metadata();
+    metadata.submit(Command::FenceBroker { broker: FOLLOWER, epoch }).await.unwrap();
+    metadata.submit(Command::UnfenceBroker { broker: FOLLOWER, epoch }).await.unwrap();
+    assert_eq!(metadata.image().partition(id).unwrap().isr, [BrokerId(1)]);
+    let refused = produce(&harness, 13, topic, batch(NOW_MS)).await;
+    assert_eq!(refused.error_code, ErrorCode::NotEnoughReplicas.code());
     let leader = harness.node.partitions.get(id).unwrap();
     assert!(leader.is_leading());
     let (partitions, follower) = open(&harness, id);
