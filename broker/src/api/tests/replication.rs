@@ -7,6 +7,9 @@ use std::time::Duration;
 use config::{BrokerLayers, Overrides, TopicConfig};
 use metadata::{BrokerRegistration, Command, Endpoint, NewTopic, Response};
 use protocol::messages::FetchRequest;
+use protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use storage::DataDir;
 use storage::fake::FakeDisk;
@@ -112,6 +115,15 @@ async fn a_follower_gets_what_is_written_and_acks_all_waits_for_it() {
         follower.epoch_end_offset(leader.leader_epoch()),
         leader.epoch_end_offset(leader.leader_epoch())
     );
+    let delete = |timeout_ms| {
+        let partition = DeleteRecordsPartition { offset: 2, ..DeleteRecordsPartition::default() };
+        let topic =
+            DeleteRecordsTopic { name: "t".into(), partitions: vec![partition], ..Default::default() };
+        DeleteRecordsRequest { topics: vec![topic], timeout_ms, ..Default::default() }
+    };
+    let deleted = harness.ask(2, &delete(10_000)).await.topics.remove(0).partitions.remove(0);
+    assert_eq!((deleted.error_code, deleted.low_watermark), (0, 2));
+    assert_eq!(follower.bounds().log_start.0, 2, "it was answered when the follower had deleted them too");
     following.abort();
     harness.stop().await;
 }

@@ -150,6 +150,14 @@ impl Partition {
         Ok(shell.role.bounds().log_start)
     }
 
+    /// The smallest log start of the replicas that are alive; only a leader knows it.
+    pub(crate) fn low_watermark(&self) -> Option<Offset> {
+        match &*self.lock() {
+            Shell { role: Role::Leading(leader), log: Some(_), .. } => Some(leader.low_watermark()),
+            _ => None,
+        }
+    }
+
     /// Tells the leader something; a follower has no use for it.
     pub(super) fn lead(&self, now: Now, event: Event) {
         let mut shell = self.lock();
