@@ -158,6 +158,14 @@ impl Partition {
         }
     }
 
+    /// Whether this node leads and its high watermark is past all that earlier leaders may have shown (KIP-207).
+    pub(crate) fn is_high_watermark_settled(&self) -> bool {
+        match &self.lock().role {
+            Role::Leading(leader) => leader.is_high_watermark_settled(),
+            Role::Following(_) => false,
+        }
+    }
+
     /// Tells the leader something; a follower has no use for it.
     pub(super) fn lead(&self, now: Now, event: Event) {
         let mut shell = self.lock();
