@@ -8,6 +8,7 @@ mod metrics;
 mod net;
 mod node;
 mod partitions;
+mod peers;
 mod publisher;
 mod quorum;
 mod seams;

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::BrokerConfig;
 use config::node::{NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
 use replication::{FetchSessions, SessionConfig};
@@ -20,7 +21,8 @@ use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
-use crate::partitions::{Partitions, run_maintenance};
+use crate::partitions::{Partitions, ReplicaSettings, run_maintenance};
+use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers};
 use crate::quorum::{Committed, MetadataQuorum};
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 use crate::{admin, publisher};
@@ -104,7 +106,33 @@ pub(crate) async fn start(config: NodeConfig) -> Result<(Arc<Node>, TaskTracker)
     tasks.spawn(admin::serve(Arc::clone(&node), admin_listener));
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
+    start_replication(&node, &tasks);
     Ok((node, tasks))
+}
+
+/// What this node follows is fetched, and what its leaders propose goes to the controller.
+fn start_replication(node: &Arc<Node>, tasks: &TaskTracker) {
+    let proposals = IsrProposals {
+        partitions: Arc::clone(&node.partitions),
+        controller: Arc::new(node.metadata().clone()),
+        registration: node.registration.subscribe(),
+        wall: node.wall,
+        stopping: node.stopping.clone(),
+    };
+    tasks.spawn(proposals.run());
+    let leaders = RegisteredBrokers {
+        metadata: node.metadata().clone(),
+        client_id: format!("broker-{}-fetcher", node.config.node_id),
+    };
+    let fetchers = ReplicaFetchers {
+        partitions: Arc::clone(&node.partitions),
+        leaders: Arc::new(leaders),
+        registration: node.registration.subscribe(),
+        settings: FetcherSettings::new(&node.broker_config),
+        blocking: node.blocking.clone(),
+        wall: node.wall,
+    };
+    tasks.spawn(Arc::new(fetchers).run(node.stopping.clone()));
 }
 
 /// Segments and connections need more files than a shell's limit for small programs allows; the JVM does the same.
@@ -173,7 +201,7 @@ async fn build(
     Ok(Arc::new(Node {
         wall,
         blocking,
-        partitions: Arc::new(Partitions::new(data_dir)),
+        partitions: Arc::new(Partitions::new(data_dir, replica_settings(&config, &broker_config))),
         fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
         groups: GroupCoordinators::new(&broker_config),
         metrics: Metrics::new(),
@@ -186,6 +214,15 @@ async fn build(
         static_config,
         config,
     }))
+}
+
+fn replica_settings(config: &NodeConfig, broker_config: &BrokerConfig) -> ReplicaSettings {
+    let millis = |value: i64| Duration::from_millis(u64::try_from(value).unwrap_or(0));
+    ReplicaSettings {
+        me: BrokerId(config.node_id),
+        lag_time_max: millis(broker_config.replica_lag_time_max_ms),
+        fetch_backoff: millis(broker_config.replica_fetch_backoff_ms.into()),
+    }
 }
 
 /// Becomes part of the cluster and serves.

@@ -9,11 +9,11 @@ use metadata::ProducerIdBlock;
 use replication::FetchSessions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use types::{BrokerEpoch, Uuid};
+use types::{BrokerEpoch, ErrorCode, PartitionId, Uuid};
 
 use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
-use crate::partitions::Partitions;
+use crate::partitions::{Partition, Partitions, TopicRef};
 use crate::quorum::{MetadataHandle, MetadataQuorum};
 use crate::seams::{Blocking, Wall};
 
@@ -32,7 +32,7 @@ pub(crate) struct Node {
     pub(crate) blocking: Blocking,
     /// The metadata quorum.
     pub(crate) quorum: MetadataQuorum,
-    /// The partitions that it leads.
+    /// The partitions of which it has a replica.
     pub(crate) partitions: Arc<Partitions>,
     /// The consumer groups that it coordinates.
     pub(crate) groups: GroupCoordinators,
@@ -75,6 +75,31 @@ impl Node {
     /// The cluster's metadata.
     pub(crate) fn metadata(&self) -> &MetadataHandle {
         self.quorum.handle()
+    }
+
+    /// The partition that a client means, if this node leads it.
+    pub(crate) fn led_partition(
+        &self,
+        topic: TopicRef<'_>,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        match self.partitions.find(topic, partition) {
+            Ok(found) if found.is_leading() => Ok(found),
+            Ok(_) => Err(ErrorCode::NotLeaderOrFollower),
+            Err(error) => {
+                // There is no replica here; that does not make it unknown.
+                let image = self.metadata().image();
+                let topic = match topic {
+                    TopicRef::Id(id) => image.topic(id),
+                    TopicRef::Name(name) => image.topic_named(name),
+                };
+                let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+                match topic.and_then(|topic| topic.partitions.get(index)) {
+                    Some(_) => Err(ErrorCode::NotLeaderOrFollower),
+                    None => Err(error),
+                }
+            }
+        }
     }
 
     /// Whether it serves clients.

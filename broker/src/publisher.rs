@@ -1,16 +1,17 @@
-//! From the committed image to this node's partitions: what to open, to reconfigure, to delete. Says when it is done, so
+//! From the committed image to this node's replicas: what to open, lead, follow, reconfigure and delete. Says when it is done, so
 //! that whoever changed the metadata finds the change in effect.
 
 use std::sync::Arc;
 
 use config::{BrokerLayers, TopicConfig};
 use futures::future::join_all;
-use metadata::{ConfigResource, Delta, Image, TopicImage};
+use metadata::{ConfigResource, Delta, Image, PartitionImage, TopicImage};
+use replication::PartitionState;
 use tokio::sync::watch;
 use types::{BrokerId, PartitionId, TopicPartition};
 
 use crate::node::Node;
-use crate::partitions::OpenPartition;
+use crate::partitions::{Assignment, OpenPartition};
 use crate::quorum::Committed;
 
 /// Runs until the quorum ends or the node stops.
@@ -43,13 +44,21 @@ pub(crate) fn topic_config(node: &Node, image: &Image, topic: &TopicImage) -> To
 
 async fn act(node: &Arc<Node>, current: &Image, next: &Arc<Image>) {
     let delta = Delta::between(current, next);
-    if delta.is_empty() {
+    let brokers_changed = !current.brokers().eq(next.brokers());
+    if delta.is_empty() && !brokers_changed {
         return;
     }
     for topic in &delta.deleted_topics {
         delete(node, topic).await;
     }
-    join_all(delta.changed_topics.iter().map(|topic| open(node, next, topic))).await;
+    // An image that does not know this life of the node says what was, and asks for nothing.
+    if is_registered(node, next) {
+        let changed: Vec<_> = match brokers_changed {
+            true => next.topics().cloned().collect(),
+            false => delta.changed_topics,
+        };
+        join_all(changed.iter().map(|topic| assign(node, next, topic))).await;
+    }
     let configured: Vec<_> = match delta.defaults_changed {
         true => next.topics().map(|topic| topic.id).collect(),
         false => delta.configured_topics,
@@ -62,39 +71,69 @@ async fn act(node: &Arc<Node>, current: &Image, next: &Arc<Image>) {
     }
 }
 
-/// Opens the partitions that this node leads and has not open. What an image says of a former life of the node is history:
-/// that life's leader epochs are over.
-async fn open(node: &Arc<Node>, image: &Arc<Image>, topic: &Arc<TopicImage>) {
+fn is_registered(node: &Node, image: &Image) -> bool {
+    let me = image.broker(BrokerId(node.config.node_id));
+    me.is_some_and(|broker| broker.incarnation == node.incarnation)
+}
+
+/// Opens the replicas that this node is to have, gives up those that it is not to have, and tells all what the image says.
+async fn assign(node: &Arc<Node>, image: &Arc<Image>, topic: &Arc<TopicImage>) {
+    let me = BrokerId(node.config.node_id);
     let config = Arc::new(topic_config(node, image, topic));
-    let id = BrokerId(node.config.node_id);
-    let is_alive = image.broker(id).is_some_and(|broker| broker.incarnation == node.incarnation);
-    let mine = Some(id).filter(|_| is_alive);
-    let opening = partitions_of(topic)
-        .zip(&topic.partitions)
-        .filter(|(_, partition)| partition.leader.is_some() && partition.leader == mine);
-    let opening = opening.filter(|(id, _)| node.partitions.get(*id).is_none()).map(|(id, partition)| {
-        let open = OpenPartition {
-            topic_name: Arc::clone(&topic.name),
-            id,
+    let mut opening = Vec::new();
+    let mut leaving = Vec::new();
+    for (id, state) in partitions_of(topic).zip(&topic.partitions) {
+        match (node.partitions.get(id), state.replicas.contains(&me)) {
+            (Some(partition), true) => partition.apply(node.wall.now(), assignment(image, state)),
+            (Some(_), false) => leaving.push(id),
+            (None, true) => opening.push(OpenPartition {
+                topic_name: Arc::clone(&topic.name),
+                id,
+                assignment: assignment(image, state),
+                config: Arc::clone(&config),
+            }),
+            (None, false) => {}
+        }
+    }
+    if !leaving.is_empty() {
+        give_up(node, leaving).await;
+    }
+    join_all(opening.into_iter().map(|opening| open(node, opening))).await;
+    node.groups.topic_opened(node, topic);
+}
+
+/// What a replica has to know of its partition.
+pub(crate) fn assignment(image: &Image, partition: &PartitionImage) -> Assignment {
+    let eligible = |id: &BrokerId| {
+        let broker = image.broker(*id).filter(|broker| broker.is_active());
+        (*id, broker.map(|broker| broker.epoch))
+    };
+    Assignment {
+        state: PartitionState {
+            partition_epoch: partition.partition_epoch,
             leader_epoch: partition.leader_epoch,
+            leader: partition.leader,
+            replicas: partition.replicas.clone(),
             isr: partition.isr.clone(),
-            config: Arc::clone(&config),
-        };
-        let (partitions, now) = (Arc::clone(&node.partitions), node.wall.now());
-        node.blocking.run(move || {
+        },
+        eligible: partition.replicas.iter().map(eligible).collect(),
+    }
+}
+
+async fn open(node: &Arc<Node>, open: OpenPartition) {
+    let (partitions, now) = (Arc::clone(&node.partitions), node.wall.now());
+    node.blocking
+        .run(move || {
             let label = format!("{}-{}", open.topic_name, open.id.partition);
             if let Err(error) = partitions.open(now, open) {
                 tracing::error!(partition = label, %error, "cannot open a log: the partition is offline");
             }
         })
-    });
-    join_all(opening).await;
-    node.groups.topic_opened(node, topic);
+        .await;
 }
 
-async fn delete(node: &Arc<Node>, topic: &TopicImage) {
+async fn give_up(node: &Arc<Node>, ids: Vec<TopicPartition>) {
     let (partitions, now) = (Arc::clone(&node.partitions), node.wall.now());
-    let ids: Vec<_> = partitions_of(topic).collect();
     node.blocking
         .run(move || {
             for id in ids {
@@ -104,6 +143,10 @@ async fn delete(node: &Arc<Node>, topic: &TopicImage) {
             }
         })
         .await;
+}
+
+async fn delete(node: &Arc<Node>, topic: &TopicImage) {
+    give_up(node, partitions_of(topic).collect()).await;
     node.groups.topic_deleted(topic);
     node.metrics.forget_topic(&topic.name);
 }

@@ -1,27 +1,32 @@
 //! Fetch: which partitions a request means (KIP-227 sessions), how long it waits, and what its answer holds. Records
 //! travel as ranges of files; nothing here looks at them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_all;
 use protocol::messages::fetch_request::{FetchRequest, FetchTopic};
-use protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use protocol::messages::fetch_response::{
+    EpochEndOffset, FetchResponse, FetchableTopicResponse, NodeEndpoint, PartitionData,
+};
 use protocol::{Records, Utf8Bytes};
 use replication::{
-    Bounds, FetchContext, FetchSessionRequest, PartitionAnswer, PartitionRequest, SessionPartition,
-    SessionTopic,
+    Bounds, FetchContext, FetchRefusal, FetchSessionRequest, FollowerAnswer, FollowerFetch, PartitionAnswer,
+    PartitionRequest, SessionPartition, SessionTopic,
 };
 use storage::{LogSlice, ReadError};
 use tokio::time::Instant;
-use types::{ErrorCode, LeaderEpoch, Offset, PartitionId, TopicId};
+use types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Now, Offset, PartitionId, TopicId};
 
-use super::{Reply, RequestContext};
+use super::{Reply, RequestContext, topics};
 use crate::node::Node;
 use crate::partitions::{Partition, TopicRef};
 
 /// From this version on topics come by id (KIP-516).
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
+/// From this version on a refusal can say who leads.
+const FIRST_WITH_LEADERS: i16 = 16;
 /// Kafka's debugging consumer reads without being held at the high watermark; ids from 0 are followers.
 const CONSUMER: i32 = -1;
 /// The isolation level of consumers that must not see what a transaction has not committed.
@@ -47,7 +52,41 @@ pub(crate) async fn handle(
         FetchContext::Incremental { partitions, .. } => partitions.clone(),
     };
     let read = Reading::new(node, &request, wanted).finish(node).await;
-    answer(node, &session, read, request.isolation_level)
+    let mut reply = answer(node, &session, read, Asker::of(&request));
+    name_leaders(node, context, &mut reply.response);
+    reply
+}
+
+/// Says who leads what was refused because another broker does, so that the client need not ask for metadata (KIP-951).
+fn name_leaders(node: &Node, context: &RequestContext, response: &mut FetchResponse) {
+    if context.api_version < FIRST_WITH_LEADERS {
+        return;
+    }
+    let image = node.metadata().image();
+    let mut leaders = BTreeSet::new();
+    for topic in &mut response.responses {
+        let topic_ref = TopicRef::Id(TopicId(topic.topic_id));
+        let refused = topic.partitions.iter_mut();
+        for refused in refused.filter(|answer| topics::is_leader_elsewhere(answer.error_code)) {
+            let found = topics::leader_elsewhere(node, &image, topic_ref, refused.partition_index);
+            let Some((leader, epoch)) = found else { continue };
+            refused.current_leader.leader_id = leader.0;
+            refused.current_leader.leader_epoch = epoch.0;
+            leaders.insert(leader.0);
+        }
+    }
+    if leaders.is_empty() {
+        return;
+    }
+    let brokers = topics::brokers(&image, context).into_iter();
+    let endpoints = brokers.filter(|broker| leaders.contains(&broker.node_id)).map(|broker| NodeEndpoint {
+        node_id: broker.node_id,
+        host: broker.host,
+        port: broker.port,
+        rack: broker.rack,
+        ..NodeEndpoint::default()
+    });
+    response.node_endpoints = endpoints.collect();
 }
 
 /// One partition of a request, and what was read of it last.
@@ -63,12 +102,23 @@ struct Outcome {
     error: ErrorCode,
     bounds: Option<Bounds>,
     slice: LogSlice,
+    /// Where a follower's log leaves this one.
+    diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+/// Who reads, which decides how far.
+#[derive(Clone, Copy)]
+enum Asker {
+    /// Up to the high watermark, or the last stable offset.
+    Consumer { isolation_level: i8 },
+    /// Up to the end, and what it asks is its acknowledgement.
+    Follower { broker: BrokerId, epoch: BrokerEpoch },
 }
 
 /// A request while it waits.
 struct Reading {
     targets: Vec<Target>,
-    isolation_level: i8,
+    asker: Asker,
     bytes_min: u32,
     bytes_max: u32,
     deadline: Instant,
@@ -80,23 +130,18 @@ impl Reading {
         request: &FetchRequest,
         wanted: Vec<(SessionPartition, PartitionRequest)>,
     ) -> Reading {
-        let follower = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
         let target = |(key, request): (SessionPartition, PartitionRequest)| {
             let topic = match &key.topic {
                 SessionTopic::Id(id) => TopicRef::Id(*id),
                 SessionTopic::Name(name) => TopicRef::Name(name),
             };
-            let partition = match follower {
-                // No broker replicates from another one yet, so whoever says that it does is mistaken.
-                true => Err(ErrorCode::NotLeaderOrFollower),
-                false => node.partitions.find(topic, key.partition),
-            };
+            let partition = node.led_partition(topic, key.partition);
             Target { key, request, partition, outcome: Outcome::failed(ErrorCode::None) }
         };
         let limit = node.broker_config.fetch_max_bytes.min(request.max_bytes.max(0));
         Reading {
             targets: wanted.into_iter().map(target).collect(),
-            isolation_level: request.isolation_level,
+            asker: Asker::of(request),
             bytes_min: u32::try_from(request.min_bytes).unwrap_or(0),
             bytes_max: u32::try_from(limit).unwrap_or(0),
             deadline: Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
@@ -112,14 +157,14 @@ impl Reading {
                 .filter_map(|target| target.partition.as_ref().ok())
                 .map(|p| p.watch())
                 .collect();
-            if self.read() || watches.is_empty() {
+            if self.read(node.wall.now()) || watches.is_empty() {
                 return self.targets;
             }
             let moved = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
             tokio::select! {
                 _ = moved => {}
                 () = tokio::time::sleep_until(self.deadline) => {
-                    self.read();
+                    self.read(node.wall.now());
                     return self.targets;
                 }
                 () = node.stopping.cancelled() => return self.targets,
@@ -128,13 +173,13 @@ impl Reading {
     }
 
     /// Reads all partitions, the size limit permitting; whether that is an answer.
-    fn read(&mut self) -> bool {
+    fn read(&mut self, now: Now) -> bool {
         let mut left = self.bytes_max;
         let mut total = 0u32;
         let mut is_notable = false;
         for target in &mut self.targets {
-            target.outcome = target.read(self.isolation_level, left, total == 0);
-            is_notable |= !target.outcome.error.is_none();
+            target.outcome = target.read(now, self.asker, left, total == 0);
+            is_notable |= !target.outcome.error.is_none() || target.outcome.diverging.is_some();
             let len = target.outcome.slice.len();
             left = left.saturating_sub(len);
             total = total.saturating_add(len);
@@ -143,29 +188,74 @@ impl Reading {
     }
 }
 
+impl Asker {
+    fn of(request: &FetchRequest) -> Asker {
+        let (old, new) = (request.replica_id, &request.replica_state);
+        match (old > CONSUMER, new.replica_id > CONSUMER) {
+            (_, true) => {
+                Asker::Follower { broker: BrokerId(new.replica_id), epoch: BrokerEpoch(new.replica_epoch) }
+            }
+            (true, false) => Asker::Follower { broker: BrokerId(old), epoch: BrokerEpoch(-1) },
+            (false, false) => Asker::Consumer { isolation_level: request.isolation_level },
+        }
+    }
+}
+
 impl Target {
     /// `is_first`: nothing was read yet for this answer, so that the first batch is given however large it is.
-    fn read(&self, isolation_level: i8, bytes_left: u32, is_first: bool) -> Outcome {
+    fn read(&self, now: Now, asker: Asker, bytes_left: u32, is_first: bool) -> Outcome {
         let partition = match &self.partition {
             Ok(partition) => partition,
             Err(error) => return Outcome::failed(*error),
         };
-        let bounds = partition.bounds();
-        if let Err(error) = check_epoch(self.request.current_leader_epoch, bounds.leader_epoch) {
-            return Outcome::failed(error);
-        }
-        let upto = match isolation_level {
-            READ_COMMITTED => bounds.last_stable,
-            _ => bounds.high_watermark,
-        };
         let bytes_max = u32::try_from(self.request.max_bytes).unwrap_or(0).min(bytes_left);
+        match asker {
+            Asker::Consumer { isolation_level } => {
+                if !partition.is_leading() {
+                    return Outcome::failed(ErrorCode::NotLeaderOrFollower);
+                }
+                let bounds = partition.bounds();
+                if let Err(error) = check_epoch(self.request.current_leader_epoch, bounds.leader_epoch) {
+                    return Outcome::failed(error);
+                }
+                let upto = match isolation_level {
+                    READ_COMMITTED => bounds.last_stable,
+                    _ => bounds.high_watermark,
+                };
+                self.slice(partition, upto, bytes_max, is_first)
+            }
+            Asker::Follower { broker, epoch } => {
+                let request = &self.request;
+                let fetch = FollowerFetch {
+                    broker,
+                    broker_epoch: epoch,
+                    leader_epoch: request.current_leader_epoch,
+                    fetch_offset: request.fetch_offset,
+                    last_fetched_epoch: request.last_fetched_epoch,
+                    log_start: request.log_start,
+                };
+                match partition.follower_fetch(now, &fetch) {
+                    Ok(FollowerAnswer::Read { upto, .. }) => self.slice(partition, upto, bytes_max, is_first),
+                    Ok(FollowerAnswer::Diverging { epoch, end_offset }) => Outcome {
+                        diverging: Some((epoch, end_offset)),
+                        bounds: Some(partition.bounds()),
+                        ..Outcome::failed(ErrorCode::None)
+                    },
+                    Err(refusal) => Outcome::refused(partition, refusal),
+                }
+            }
+        }
+    }
+
+    fn slice(&self, partition: &Partition, upto: Offset, bytes_max: u32, is_first: bool) -> Outcome {
+        let bounds = Some(partition.bounds());
         match partition.reader().read(self.request.fetch_offset, upto, bytes_max, is_first) {
-            Ok(slice) => Outcome { error: ErrorCode::None, bounds: Some(bounds), slice },
+            Ok(slice) => Outcome { bounds, slice, ..Outcome::failed(ErrorCode::None) },
             Err(error) => {
                 if let ReadError::Io(error) = &error {
                     tracing::error!(partition = %partition.label(), %error, "cannot read");
                 }
-                Outcome { error: error.code(), bounds: Some(bounds), slice: LogSlice::default() }
+                Outcome { bounds, ..Outcome::failed(error.code()) }
             }
         }
     }
@@ -173,7 +263,12 @@ impl Target {
 
 impl Outcome {
     fn failed(error: ErrorCode) -> Outcome {
-        Outcome { error, bounds: None, slice: LogSlice::default() }
+        Outcome { error, bounds: None, slice: LogSlice::default(), diverging: None }
+    }
+
+    fn refused(partition: &Partition, refusal: FetchRefusal) -> Outcome {
+        let bounds = matches!(refusal, FetchRefusal::OutOfRange { .. }).then(|| partition.bounds());
+        Outcome { bounds, ..Outcome::failed(refusal.code()) }
     }
 }
 
@@ -230,22 +325,17 @@ fn session_request(request: &FetchRequest, by_id: bool) -> FetchSessionRequest {
     }
 }
 
-fn answer(
-    node: &Node,
-    session: &FetchContext,
-    targets: Vec<Target>,
-    isolation_level: i8,
-) -> Reply<FetchResponse> {
+fn answer(node: &Node, session: &FetchContext, targets: Vec<Target>, asker: Asker) -> Reply<FetchResponse> {
     let facts: Vec<_> = targets.iter().map(|target| (target.key.clone(), target.outcome.facts())).collect();
     let selected = node.fetch_sessions.lock().answer(session, &facts);
     let mut reply =
         Reply::from(FetchResponse { session_id: session.session_id(), ..FetchResponse::default() });
     for (target, _) in targets.into_iter().zip(selected).filter(|(_, is_selected)| *is_selected) {
         let Target { key, outcome, partition, .. } = target;
-        if let Ok(partition) = &partition {
+        if let (Ok(partition), Asker::Consumer { .. }) = (&partition, asker) {
             node.metrics.fetched(partition.topic_name(), outcome.slice.len(), outcome.error);
         }
-        let data = outcome.into_wire(key.partition, isolation_level, &mut reply);
+        let data = outcome.into_wire(key.partition, asker, &mut reply);
         topic_response(&mut reply.response, key.topic).partitions.push(data);
     }
     reply
@@ -270,7 +360,7 @@ impl Outcome {
         PartitionAnswer {
             error: self.error,
             has_records: !self.slice.is_empty(),
-            is_notable: false,
+            is_notable: self.diverging.is_some(),
             high_watermark: self.bounds.map_or(Offset(-1), |bounds| bounds.high_watermark),
             log_start: self.bounds.map_or(Offset(-1), |bounds| bounds.log_start),
         }
@@ -279,7 +369,7 @@ impl Outcome {
     fn into_wire(
         self,
         partition: PartitionId,
-        isolation_level: i8,
+        asker: Asker,
         reply: &mut Reply<FetchResponse>,
     ) -> PartitionData {
         let is_known =
@@ -294,8 +384,12 @@ impl Outcome {
             high_watermark: is_known(|bounds| bounds.high_watermark),
             last_stable_offset: is_known(|bounds| bounds.last_stable),
             log_start_offset: is_known(|bounds| bounds.log_start),
+            diverging_epoch: self.diverging.map_or_else(EpochEndOffset::default, |(epoch, end)| {
+                EpochEndOffset { epoch: epoch.0, end_offset: end.0, ..EpochEndOffset::default() }
+            }),
             // Nothing is ever aborted here; `None` is for those who did not ask.
-            aborted_transactions: (isolation_level == READ_COMMITTED).then(Vec::new),
+            aborted_transactions: matches!(asker, Asker::Consumer { isolation_level: READ_COMMITTED })
+                .then(Vec::new),
             records: Some(records),
             ..PartitionData::default()
         }

@@ -50,6 +50,9 @@ pub(crate) async fn handle(
     response
 }
 
+/// Before this version clients do not know OFFSET_NOT_AVAILABLE.
+const FIRST_WITH_NOT_AVAILABLE: i16 = 5;
+
 /// How far the asker sees.
 #[derive(Clone, Copy, Debug)]
 enum Visibility {
@@ -101,7 +104,7 @@ async fn find(
     visibility: Visibility,
 ) -> Result<Option<TimestampedOffset>, ErrorCode> {
     let question = Question::from_wire(asked.timestamp, version).ok_or(ErrorCode::UnsupportedVersion)?;
-    let partition = node.partitions.find(TopicRef::Name(topic), PartitionId(asked.partition_index))?;
+    let partition = node.led_partition(TopicRef::Name(topic), PartitionId(asked.partition_index))?;
     let bounds = partition.bounds();
     check_epoch(LeaderEpoch(asked.current_leader_epoch), bounds.leader_epoch)?;
     let upto = match visibility {
@@ -109,15 +112,30 @@ async fn find(
         Visibility::Stable => bounds.last_stable,
         Visibility::Written => bounds.log_end,
     };
+    // A new leader may know less of what is committed than the one before has shown (KIP-207).
+    let is_settled = matches!(visibility, Visibility::Written) || partition.is_high_watermark_settled();
+    let not_yet = match version >= FIRST_WITH_NOT_AVAILABLE {
+        true => ErrorCode::OffsetNotAvailable,
+        false => ErrorCode::LeaderNotAvailable,
+    };
     match question {
+        Question::Latest if !is_settled => Err(not_yet),
         Question::Latest => Ok(Some(untimed(upto, bounds.leader_epoch))),
         Question::Earliest | Question::EarliestLocal => {
             let epoch = partition.epoch_at(bounds.log_start).unwrap_or(LeaderEpoch::NONE);
             Ok(Some(untimed(bounds.log_start, epoch)))
         }
         Question::Tiered => Ok(None),
-        Question::MaxTimestamp => search(node, &partition, None, upto).await,
-        Question::At(timestamp) => search(node, &partition, Some(timestamp), upto).await,
+        Question::MaxTimestamp | Question::At(_) => {
+            let timestamp = match question {
+                Question::At(timestamp) => Some(timestamp),
+                _ => None,
+            };
+            match search(node, &partition, timestamp, upto).await? {
+                None if !is_settled => Err(not_yet),
+                found => Ok(found),
+            }
+        }
     }
 }
 

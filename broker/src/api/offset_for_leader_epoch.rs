@@ -46,7 +46,7 @@ fn end_offset(
     topic: &Utf8Bytes,
     asked: &OffsetForLeaderPartition,
 ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
-    let partition = node.partitions.find(TopicRef::Name(topic), PartitionId(asked.partition))?;
+    let partition = node.led_partition(TopicRef::Name(topic), PartitionId(asked.partition))?;
     check_epoch(LeaderEpoch(asked.current_leader_epoch), partition.leader_epoch())?;
     partition.epoch_end_offset(LeaderEpoch(asked.leader_epoch))
 }

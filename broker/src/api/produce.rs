@@ -1,6 +1,7 @@
 //! Produce: batches are checked, appended before the first await (so that a connection's order is the log's order), and
 //! answered together when the last of them is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,19 +9,21 @@ use config::{CompressionType, TopicConfig};
 use protocol::Utf8Bytes;
 use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
 use protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, NodeEndpoint, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use record::{Compression, InvalidBatch, ProduceRules, TimestampType};
 use replication::Acks;
 use tokio::time::Instant;
 use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId};
 
-use super::{RequestContext, Unanswerable};
+use super::{RequestContext, Unanswerable, topics};
 use crate::node::Node;
 use crate::partitions::{Append, AppendTicket, Partition, TopicRef};
 
 /// From this version on topics come by id (KIP-516).
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
+/// From this version on a refusal can say who leads.
+const FIRST_WITH_LEADERS: i16 = 10;
 /// Older producers cannot know of zstd (KIP-110).
 const FIRST_WITH_ZSTD: i16 = 7;
 
@@ -60,6 +63,7 @@ pub(crate) async fn handle(
         });
     }
     if acks != Some(Acks::None) {
+        name_leaders(node, context, &mut response);
         return Ok(Some(response));
     }
     let mut answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
@@ -67,6 +71,41 @@ pub(crate) async fn handle(
         true => Ok(None),
         false => Err(Unanswerable),
     }
+}
+
+/// Says who leads what was refused because another broker does, so that the client need not ask for metadata (KIP-951).
+fn name_leaders(node: &Node, context: &RequestContext, response: &mut ProduceResponse) {
+    if context.api_version < FIRST_WITH_LEADERS {
+        return;
+    }
+    let image = node.metadata().image();
+    let mut leaders = BTreeSet::new();
+    for topic in &mut response.responses {
+        let topic_ref = match context.api_version >= FIRST_WITH_TOPIC_IDS {
+            true => TopicRef::Id(TopicId(topic.topic_id)),
+            false => TopicRef::Name(&topic.name),
+        };
+        let refused = topic.partition_responses.iter_mut();
+        for refused in refused.filter(|answer| topics::is_leader_elsewhere(answer.error_code)) {
+            let found = topics::leader_elsewhere(node, &image, topic_ref, refused.index);
+            let Some((leader, epoch)) = found else { continue };
+            refused.current_leader.leader_id = leader.0;
+            refused.current_leader.leader_epoch = epoch.0;
+            leaders.insert(leader.0);
+        }
+    }
+    if leaders.is_empty() {
+        return;
+    }
+    let brokers = topics::brokers(&image, context).into_iter();
+    let endpoints = brokers.filter(|broker| leaders.contains(&broker.node_id)).map(|broker| NodeEndpoint {
+        node_id: broker.node_id,
+        host: broker.host,
+        port: broker.port,
+        rack: broker.rack,
+        ..NodeEndpoint::default()
+    });
+    response.node_endpoints = endpoints.collect();
 }
 
 /// What is common to the batches of one request.
@@ -114,7 +153,7 @@ impl Call<'_> {
             true => TopicRef::Id(id),
             false => TopicRef::Name(name),
         };
-        let partition = self.node.partitions.find(topic, PartitionId(data.index))?;
+        let partition = self.node.led_partition(topic, PartitionId(data.index))?;
         if partition.is_internal() {
             return Err(ErrorCode::InvalidTopicException.into());
         }

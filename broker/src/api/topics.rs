@@ -4,10 +4,11 @@ use metadata::{Image, PartitionImage, TopicImage};
 use protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use types::ErrorCode;
+use types::{BrokerId, ErrorCode, LeaderEpoch};
 
 use super::RequestContext;
-use crate::partitions::is_internal;
+use crate::node::Node;
+use crate::partitions::{TopicRef, is_internal};
 
 /// "Not asked for", where a response may hold the operations that the asker is allowed.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
@@ -27,6 +28,29 @@ pub(super) fn brokers(image: &Image, context: &RequestContext) -> Vec<MetadataRe
         })
     })
     .collect()
+}
+
+/// Who leads a partition, for a client that asked the wrong broker (KIP-951); nothing if that is not known better.
+pub(super) fn leader_elsewhere(
+    node: &Node,
+    image: &Image,
+    topic: TopicRef<'_>,
+    partition: i32,
+) -> Option<(BrokerId, LeaderEpoch)> {
+    let topic = match topic {
+        TopicRef::Id(id) => image.topic(id),
+        TopicRef::Name(name) => image.topic_named(name),
+    };
+    let partition = topic?.partitions.get(usize::try_from(partition).ok()?)?;
+    let leader = partition.leader.filter(|leader| leader.0 != node.config.node_id)?;
+    Some((leader, partition.leader_epoch))
+}
+
+/// Whether an error means that the client has to look for the leader.
+pub(super) fn is_leader_elsewhere(error_code: i16) -> bool {
+    [ErrorCode::NotLeaderOrFollower, ErrorCode::FencedLeaderEpoch]
+        .iter()
+        .any(|error| error.code() == error_code)
 }
 
 /// A topic that is there.

@@ -76,6 +76,11 @@ impl GroupCoordinators {
         }
         let mine = Some(BrokerId(node.config.node_id));
         let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        // Groups go with the leadership of their partition; whoever leads next reads them from the log.
+        running.retain(|partition, _| {
+            let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+            topic.partitions.get(index).is_some_and(|image| image.leader == mine)
+        });
         for (index, image) in (0..).zip(&topic.partitions) {
             let partition = PartitionId(index);
             if image.leader != mine || running.contains_key(&partition) {

@@ -73,6 +73,9 @@ pub(super) async fn run(
     groups: SharedGroups,
     mut asked: mpsc::Receiver<Ask>,
 ) {
+    if !is_settled(&node, &partition).await {
+        return;
+    }
     let loading = (Arc::clone(&partition), groups.clone());
     let loaded = node.blocking.run(move || load(&loading.0, &loading.1)).await;
     if let Err(error) = loaded {
@@ -91,6 +94,18 @@ pub(super) async fn run(
         writing: FuturesOrdered::new(),
     };
     runtime.serve(&mut asked).await;
+}
+
+/// Waits until the high watermark has reached what was in the log when this node began to lead: the leader before may have
+/// answered for all of it. False if that is not to be.
+async fn is_settled(node: &Node, partition: &Partition) -> bool {
+    let mut bounds = partition.watch();
+    let end = bounds.borrow_and_update().log_end;
+    let settled = bounds.wait_for(|bounds| bounds.high_watermark >= end || !partition.is_leading());
+    tokio::select! {
+        settled = settled => settled.is_ok() && partition.is_leading(),
+        () = node.stopping.cancelled() => false,
+    }
 }
 
 impl Runtime {

@@ -85,13 +85,16 @@ fn partitions(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
             (&size, bytes),
             (&segments, reader.segment_count() as f64),
             (&producers, partition.producer_count() as f64),
-            (&exporter_current, number(bounds.high_watermark.0)),
-            (&exporter_oldest, number(bounds.log_start.0)),
             (&jmx_size, bytes),
             (&jmx_start, number(bounds.log_start.0)),
             (&jmx_end, number(bounds.log_end.0)),
         ] {
             family.with_label_values(&label).set(value);
+        }
+        // kafka_exporter asks leaders; a follower's word would stand beside theirs.
+        if partition.is_leading() {
+            exporter_current.with_label_values(&label).set(number(bounds.high_watermark.0));
+            exporter_oldest.with_label_values(&label).set(number(bounds.log_start.0));
         }
     }
     Ok(())
@@ -110,15 +113,16 @@ fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     let image = node.metadata().image();
     brokers(&image, gauges)?;
     let mut sums = replicas(&image, gauges)?;
-    let led = node.partitions.all();
+    let all = node.partitions.all();
+    let led: Vec<_> = all.iter().filter(|partition| partition.is_leading()).cloned().collect();
     min_isr(&image, &led, gauges, &mut sums)?;
-    let failed = led.iter().filter(|partition| !partition.is_online()).count();
+    let failed = all.iter().filter(|partition| !partition.is_online()).count();
     let status = node.quorum.status();
     let jmx = JMX;
     let flag = |is_so: bool| f64::from(u8::from(is_so));
     for (name, help, value) in [
         ("kafka_brokers", EXPORTER, image.brokers().len() as f64),
-        ("kafka_server_replicamanager_partitioncount", jmx, led.len() as f64),
+        ("kafka_server_replicamanager_partitioncount", jmx, all.len() as f64),
         ("kafka_server_replicamanager_leadercount", jmx, led.len() as f64),
         ("kafka_server_replicamanager_underreplicatedpartitions", jmx, sums.under_replicated as f64),
         ("kafka_server_replicamanager_underminisrpartitioncount", jmx, sums.under_min_isr as f64),

@@ -20,7 +20,7 @@ pub(crate) async fn run_maintenance(node: Arc<Node>) {
     let mut checkpoint = ticker(millis(config.log_flush_offset_checkpoint_interval_ms.into()));
     loop {
         tokio::select! {
-            requested = node.partitions.flusher().take() => flush(&node, requested).await,
+            requested = node.partitions.errands().flushes.take() => flush(&node, requested).await,
             _ = housekeeping.tick() => housekeep(&node).await,
             _ = retention.tick() => retain(&node).await,
             _ = checkpoint.tick() => write_checkpoints(&node).await,

@@ -1,20 +1,22 @@
-//! The partitions that this node leads: a registry by topic id, and for each partition the shell around the pure
-//! `replication::Leader` and the `storage::Log`. Knows neither requests nor the wire.
+//! The partitions of which this node has a replica: a registry by topic id, and for each the shell around the pure
+//! `replication::Leader` or `Follower` and the `storage::Log`. Knows neither requests nor the wire.
 //!
 //! A partition is a lock around its pure replica and its log, not a task with a mailbox: an append is a decision and one
 //! `write`, and whoever has the request in hand does both. Readers never take the lock; they read published bounds.
 
-mod flusher;
+mod errands;
 mod maintenance;
+mod outbox;
 mod partition;
 mod registry;
+mod role;
 
+pub(crate) use errands::{Errands, ReplicaSettings};
 pub(crate) use maintenance::run_maintenance;
-pub(crate) use partition::{Append, AppendTicket, Partition};
+pub(crate) use partition::{Append, AppendTicket, Assignment, Partition};
 pub(crate) use registry::{OpenPartition, Partitions, TopicRef};
 
 use config::TopicConfig;
-use replication::LeaderConfig;
 use storage::LogConfig;
 
 /// Topics that only the node itself writes to, as Kafka names them.
@@ -44,11 +46,8 @@ fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
     }
 }
 
-/// What of a topic's configuration concerns its leader.
-fn leader_config(config: &TopicConfig) -> LeaderConfig {
-    let min_insync_replicas = usize::try_from(config.min_insync_replicas).unwrap_or(1);
-    LeaderConfig { min_insync_replicas, ..LeaderConfig::default() }
-}
-
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod replica_tests;

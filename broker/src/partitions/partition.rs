@@ -1,24 +1,32 @@
-//! One partition that this node leads: carries out what `replication::Leader` decides.
+//! One replica of a partition on this node: the lock around its log and the machine that leads or follows, and what
+//! both have in common. Who leads is in `leading`, who follows in `following`.
 
 use std::collections::BTreeMap;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use config::TopicConfig;
-use record::{BatchHeader, BatchSummary, ProducerSnapshotEntry, patched_prefix};
-use replication::{Acks, Appended, Bounds, Effect, Event, Leader, WaiterId};
+use record::ProducerSnapshotEntry;
+use replication::{
+    Bounds, Effect, Event, Follower, FollowerEvent, Leader, PartitionState, ReplicaLog, WaiterId,
+};
 use storage::{Checkpoint, CheckpointKind, Log, LogReader};
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
-use types::{ErrorCode, LeaderEpoch, Monotonic, Now, Offset, TopicPartition};
+use types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, TopicPartition};
 
-use super::flusher::Flusher;
-use crate::seams::Wall;
+pub(super) use following::producers;
+pub(crate) use leading::{Append, AppendTicket};
 
-type Answer = Result<Appended, ErrorCode>;
+use super::role::Role;
+use super::{Errands, log_config};
+use leading::Answer;
 
-/// A partition's log, its leader and those who wait for it.
+mod following;
+mod leading;
+
+/// A replica's log, its role and those who wait for it.
 #[derive(Debug)]
 pub(crate) struct Partition {
     topic_name: Arc<str>,
@@ -26,53 +34,25 @@ pub(crate) struct Partition {
     reader: Arc<LogReader>,
     /// What readers may see, published after every change, so that a reader never takes the lock.
     bounds: watch::Sender<Bounds>,
-    flusher: Arc<Flusher>,
+    /// Published like the bounds.
+    is_leading: AtomicBool,
+    errands: Arc<Errands>,
     shell: Mutex<Shell>,
 }
 
-/// A produce request's answer: there, or on its way.
-#[derive(Debug)]
-pub(crate) enum AppendTicket {
-    /// Decided.
-    Done(Answer),
-    /// It comes once the high watermark has passed the batch.
-    Waiting(oneshot::Receiver<Answer>),
-}
-
-impl AppendTicket {
-    /// Waits for the answer, at most until the deadline: then the leader says what became of it.
-    pub(crate) async fn wait(self, partition: &Partition, wall: &Wall, deadline: Instant) -> Answer {
-        let mut answer = match self {
-            AppendTicket::Done(answer) => return answer,
-            AppendTicket::Waiting(answer) => answer,
-        };
-        match tokio::time::timeout_at(deadline, &mut answer).await {
-            Ok(answer) => answer.unwrap_or(Err(ErrorCode::NotLeaderOrFollower)),
-            Err(_) => {
-                partition.tick(wall.now());
-                answer.await.unwrap_or(Err(ErrorCode::RequestTimedOut))
-            }
-        }
-    }
-}
-
-/// A batch to append, and how.
-#[derive(Debug)]
-pub(crate) struct Append {
-    /// What the batch is; its base offset has no meaning yet.
-    pub(crate) batch: BatchSummary,
-    /// Its bytes, as they came.
-    pub(crate) bytes: Bytes,
-    /// When to answer.
-    pub(crate) acks: Acks,
-    /// How long to wait for the answer.
-    pub(crate) timeout: Duration,
+/// What the metadata image says of a partition, as far as a replica has to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Assignment {
+    /// Who leads, who replicates, who is in sync.
+    pub(crate) state: PartitionState,
+    /// Of each replica its registered epoch, if it may be in sync.
+    pub(crate) eligible: Vec<(BrokerId, Option<BrokerEpoch>)>,
 }
 
 /// What the lock holds.
 #[derive(Debug)]
 struct Shell {
-    leader: Leader,
+    role: Role,
     /// Absent once the partition is closed.
     log: Option<Log>,
     config: Arc<TopicConfig>,
@@ -80,35 +60,41 @@ struct Shell {
     next_waiter: u64,
     /// Everything before is on the platter, as far as a disk keeps its promises.
     synced_end: Offset,
+    /// An fsync that began before a truncation says nothing of what was written after it.
+    truncations: u64,
     flush_is_requested: bool,
     /// Since when there is something that the disk may not have (`flush.ms`).
     dirty_since: Option<Monotonic>,
 }
 
 impl Partition {
-    /// A partition whose log is open and whose leader has taken in what recovery found.
-    pub(crate) fn new(
+    /// A replica whose log is open. It follows nobody until it is told what the image says.
+    pub(super) fn new(
         topic_name: Arc<str>,
         id: TopicPartition,
         log: Log,
-        leader: Leader,
+        known: ReplicaLog,
         config: Arc<TopicConfig>,
-        flusher: Arc<Flusher>,
+        errands: Arc<Errands>,
     ) -> Partition {
-        let bounds = leader.bounds();
+        let follower =
+            Follower::new(None, LeaderEpoch::NONE, errands.settings.follower_config(&config), known);
+        let bounds = follower.bounds();
         Partition {
             topic_name,
             id,
             reader: log.reader(),
             bounds: watch::Sender::new(bounds),
-            flusher,
+            is_leading: AtomicBool::new(false),
+            errands,
             shell: Mutex::new(Shell {
-                leader,
+                role: Role::Following(follower),
                 log: Some(log),
                 config,
                 waiters: BTreeMap::new(),
                 next_waiter: 0,
                 synced_end: bounds.log_end,
+                truncations: 0,
                 flush_is_requested: false,
                 dirty_since: None,
             }),
@@ -125,9 +111,20 @@ impl Partition {
         self.id
     }
 
-    /// The epoch in which this node leads.
+    /// The newest leader epoch that this replica has heard of.
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
         self.bounds().leader_epoch
+    }
+
+    /// Whether this node leads it.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.is_leading.load(Ordering::Acquire)
+    }
+
+    /// Whom this replica follows; nobody if it leads, or there is no leader, or its disk failed.
+    pub(crate) fn followed(&self) -> Option<BrokerId> {
+        let shell = self.lock();
+        shell.log.as_ref().and_then(|_| shell.role.followed())
     }
 
     /// What readers may see now.
@@ -150,87 +147,94 @@ impl Partition {
         self.lock().config.clone()
     }
 
-    /// Whether it takes records; a log whose disk failed does not.
+    /// Whether its log is open; one whose disk failed is not.
     pub(crate) fn is_online(&self) -> bool {
         self.lock().log.is_some()
     }
 
     /// How many idempotent producers are remembered.
     pub(crate) fn producer_count(&self) -> usize {
-        self.lock().leader.producer_count()
+        self.lock().role.producer_count()
     }
 
-    /// Decides on a batch and, if it is new, writes it. Does not wait: a caller that appends before its first await
-    /// keeps the order of its connection.
-    pub(crate) fn append(self: &Arc<Self>, now: Now, append: Append) -> AppendTicket {
+    /// Takes in what the metadata image says: leads, follows, or goes on with what it was told of others.
+    pub(crate) fn apply(&self, now: Now, assignment: Assignment) {
+        let Assignment { state, eligible } = assignment;
         let mut shell = self.lock();
-        let waiter = WaiterId(shell.next_waiter);
-        shell.next_waiter += 1;
-        let Append { batch, bytes, acks, timeout } = append;
-        let mut effects = Vec::with_capacity(2);
-        let event = Event::Append { batch: batch.clone(), acks, waiter, timeout };
-        shell.leader.handle(now, event, &mut effects);
-        if let [Effect::Write { base_offset, leader_epoch }] = effects[..] {
-            effects.clear();
-            let batch = BatchSummary { base_offset, leader_epoch, ..batch };
-            self.write(&mut shell, now, batch, &bytes, &mut effects);
+        if shell.log.is_none() || state.leader_epoch < shell.role.bounds().leader_epoch {
+            return;
         }
-        let answer = shell.answer(effects, waiter);
-        self.publish(&shell);
-        match answer {
-            Some(answer) => AppendTicket::Done(answer),
-            None => {
-                let (sender, receiver) = oneshot::channel();
-                shell.waiters.insert(waiter, sender);
-                AppendTicket::Waiting(receiver)
+        let before = (shell.role.is_leading(), shell.role.followed());
+        let mut effects = Vec::new();
+        self.take_role(&mut shell, now, state, &mut effects);
+        if let Role::Leading(leader) = &mut shell.role {
+            for (broker, eligible) in eligible {
+                leader.handle(now, Event::BrokerChanged { broker, eligible }, &mut effects);
             }
         }
+        self.carry_out(&mut shell, now, effects);
+        self.publish(&shell);
+        if before != (shell.role.is_leading(), shell.role.followed()) {
+            self.errands.stir();
+        }
     }
 
-    /// Appends a batch that this node made.
-    pub(crate) fn append_as_leader(
-        self: &Arc<Self>,
-        now: Now,
-        bytes: Bytes,
-        timeout: Duration,
-    ) -> AppendTicket {
-        let header = BatchHeader::parse(&bytes).expect("a batch that this node built");
-        self.append(now, Append { batch: header.summary(), bytes, acks: Acks::All, timeout })
+    fn take_role(&self, shell: &mut Shell, now: Now, state: PartitionState, effects: &mut Vec<Effect>) {
+        let leads = state.leader == Some(self.errands.settings.me);
+        // What a former life of this node led is over: nobody leads until the image says who.
+        let (leader, leader_epoch) = (state.leader.filter(|_| !leads), state.leader_epoch);
+        shell.role = match mem::replace(&mut shell.role, Role::nobody()) {
+            Role::Leading(mut leading) if leads => {
+                leading.handle(now, Event::Changed(state), effects);
+                Role::Leading(leading)
+            }
+            Role::Leading(mut leading) => {
+                leading.handle(now, Event::Changed(state), effects);
+                let error = ErrorCode::NotLeaderOrFollower;
+                leading.handle(now, Event::Resigned { error }, effects);
+                let config = self.errands.settings.follower_config(&shell.config);
+                Role::Following(Follower::new(leader, leader_epoch, config, leading.into_log()))
+            }
+            Role::Following(following) if leads => {
+                let start = following.bounds().log_end;
+                effects.push(Effect::AssignEpoch { leader_epoch, start });
+                let Errands { settings, .. } = &*self.errands;
+                let config = settings.leader_config(&shell.config);
+                Role::Leading(Leader::new(now, settings.me, state, config, following.into_log()))
+            }
+            Role::Following(mut following) => {
+                let changed = FollowerEvent::LeaderChanged { leader, leader_epoch };
+                following.handle(now, changed, &mut Vec::new());
+                Role::Following(following)
+            }
+        };
     }
 
-    /// Tells those whose time is over so.
+    /// Lets what is due by time happen.
     pub(crate) fn tick(&self, now: Now) {
-        self.handle(now, Event::Tick);
+        self.lead(now, Event::Tick);
     }
 
     /// Takes a changed topic configuration.
     pub(crate) fn configure(&self, now: Now, config: Arc<TopicConfig>) {
         let mut shell = self.lock();
         if let Some(log) = &mut shell.log {
-            log.configure(super::log_config(&self.topic_name, &config));
+            log.configure(log_config(&self.topic_name, &config));
         }
-        shell.config = config.clone();
+        shell.config = Arc::clone(&config);
+        let settings = &self.errands.settings;
         let mut effects = Vec::new();
-        shell.leader.handle(now, Event::Configured(super::leader_config(&config)), &mut effects);
-        shell.answer_all(effects);
-        self.publish(&shell);
-    }
-
-    /// Deletes the records before `to`; `None` is the high watermark. Gives back the new log start.
-    pub(crate) fn delete_records(&self, now: Now, to: Option<Offset>) -> Result<Offset, ErrorCode> {
-        let mut shell = self.lock();
-        let bounds = shell.leader.bounds();
-        let to = to.unwrap_or(bounds.high_watermark);
-        if to < Offset::ZERO || to > bounds.high_watermark {
-            return Err(ErrorCode::OffsetOutOfRange);
+        match &mut shell.role {
+            Role::Leading(leader) => {
+                leader.handle(now, Event::Configured(settings.leader_config(&config)), &mut effects);
+            }
+            Role::Following(follower) => {
+                let event = FollowerEvent::Configured(settings.follower_config(&config));
+                follower.handle(now, event, &mut Vec::new());
+            }
         }
-        let log = shell.log.as_mut().ok_or(ErrorCode::NotLeaderOrFollower)?;
-        log.delete_records_before(to).map_err(|error| {
-            tracing::error!(partition = %self.label(), %error, "cannot delete records");
-            ErrorCode::KafkaStorageError
-        })?;
-        self.log_start_moved(&mut shell, now);
-        Ok(shell.leader.bounds().log_start)
+        self.carry_out(&mut shell, now, effects);
+        self.publish(&shell);
     }
 
     /// The epoch of the record at `offset`, as far as it is known.
@@ -251,10 +255,10 @@ impl Partition {
     /// Retention by time and by size, and producers that have not written for `producer_expiration`.
     pub(crate) fn maintain(&self, now: Now, producer_expiration: Duration) {
         let mut shell = self.lock();
-        shell.leader.expire_producers(now, producer_expiration);
-        let high_watermark = shell.leader.bounds().high_watermark;
-        let Shell { leader, log: Some(log), .. } = &mut *shell else { return };
-        match log.apply_retention(now.wall, high_watermark, &|| leader.producer_snapshot()) {
+        shell.role.expire_producers(now, producer_expiration);
+        let high_watermark = shell.role.bounds().high_watermark;
+        let Shell { role, log: Some(log), .. } = &mut *shell else { return };
+        match log.apply_retention(now.wall, high_watermark, &|| role.producer_snapshot()) {
             Ok(deleted) if deleted.segments > 0 => {
                 tracing::info!(partition = %self.label(), segments = deleted.segments, "retention deleted segments");
                 self.log_start_moved(&mut shell, now);
@@ -268,7 +272,7 @@ impl Partition {
     pub(crate) fn begin_due_checkpoint(&self, now: Now) -> Option<Checkpoint> {
         let mut shell = self.lock();
         let flush_ms = u64::try_from(shell.config.flush_ms).unwrap_or(u64::MAX);
-        let Shell { leader, log: Some(log), dirty_since, .. } = &mut *shell else { return None };
+        let Shell { role, log: Some(log), dirty_since, .. } = &mut *shell else { return None };
         if !log.is_dirty() {
             *dirty_since = None;
             return None;
@@ -279,7 +283,7 @@ impl Partition {
         if kind == CheckpointKind::Sync {
             *dirty_since = None;
         }
-        Some(log.begin_checkpoint(kind, &leader.producer_snapshot()))
+        Some(log.begin_checkpoint(kind, &role.producer_snapshot()))
     }
 
     /// Whether clients may read but not write it.
@@ -293,12 +297,12 @@ impl Partition {
     }
 
     /// Everything that is written now is made durable; whoever waited for that is answered. Blocks.
-    pub(crate) fn flush(&self, now: Now) {
-        let (handle, end) = {
+    pub(crate) fn flush(self: &Arc<Self>, now: Now) {
+        let (handle, end, truncations) = {
             let mut shell = self.lock();
             shell.flush_is_requested = false;
             let Some(log) = &shell.log else { return };
-            (log.sync_handle(), shell.leader.bounds().log_end)
+            (log.sync_handle(), shell.role.bounds().log_end, shell.truncations)
         };
         // Outside the lock: appends go on while the disk works, and the next flush takes them together.
         if let Err(error) = handle.sync() {
@@ -306,98 +310,103 @@ impl Partition {
             return self.fail(now);
         }
         let mut shell = self.lock();
+        if shell.truncations != truncations {
+            return self.request_flush(&mut shell);
+        }
         shell.synced_end = shell.synced_end.max(end);
-        let mut effects = Vec::new();
-        shell.leader.handle(now, Event::Durable { end }, &mut effects);
-        shell.answer_all(effects);
+        self.durable(&mut shell, now, end);
         self.publish(&shell);
+        if !shell.role.is_leading() {
+            self.errands.stir();
+        }
     }
 
-    /// Stops leading and closes the log, with a producer snapshot at its end. Blocks.
+    /// Gives up its role and closes the log, with a producer snapshot at its end. Blocks.
     pub(crate) fn close(&self, now: Now) {
-        let Some((log, snapshot)) = self.resign(now, ErrorCode::NotLeaderOrFollower) else { return };
+        let Some((log, snapshot)) = self.resign(&mut self.lock(), now, ErrorCode::NotLeaderOrFollower) else {
+            return;
+        };
         if let Err(error) = log.close(&snapshot) {
             tracing::error!(partition = %self.label(), %error, "cannot close the log");
         }
     }
 
-    /// Stops leading for good, because the topic is gone; the caller deletes the log.
+    /// Gives up its role for good, because the topic or this replica is gone; the caller deletes the log.
     pub(crate) fn take_log(&self, now: Now) -> Option<Log> {
-        self.resign(now, ErrorCode::UnknownTopicOrPartition).map(|(log, _)| log)
+        self.resign(&mut self.lock(), now, ErrorCode::UnknownTopicOrPartition).map(|(log, _)| log)
     }
 
     /// A disk that failed cannot be trusted again before a restart has looked at it.
     fn fail(&self, now: Now) {
-        self.resign(now, ErrorCode::KafkaStorageError);
+        self.resign(&mut self.lock(), now, ErrorCode::KafkaStorageError);
     }
 
-    fn resign(&self, now: Now, error: ErrorCode) -> Option<(Log, Vec<ProducerSnapshotEntry>)> {
-        let mut shell = self.lock();
-        let log = shell.log.take()?;
-        let mut effects = Vec::new();
-        shell.leader.handle(now, Event::Resigned { error }, &mut effects);
-        shell.answer_all(effects);
-        self.publish(&shell);
-        Some((log, shell.leader.producer_snapshot()))
-    }
-
-    /// Carries out `Effect::Write`.
-    fn write(
-        self: &Arc<Self>,
+    fn resign(
+        &self,
         shell: &mut Shell,
         now: Now,
-        batch: BatchSummary,
-        bytes: &Bytes,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Shell { leader, log, .. } = shell;
-        let Some(log) = log else {
-            return leader.handle(now, Event::WriteFailed { error: ErrorCode::KafkaStorageError }, effects);
-        };
-        let prefix = patched_prefix(&batch, batch.base_offset, batch.leader_epoch);
-        let written =
-            log.append(&batch, &prefix, &bytes[prefix.len()..], now.wall, &|| leader.producer_snapshot());
-        if let Err(error) = written {
-            tracing::error!(partition = %self.label(), %error, "cannot append");
-            return leader.handle(now, Event::WriteFailed { error: ErrorCode::KafkaStorageError }, effects);
+        error: ErrorCode,
+    ) -> Option<(Log, Vec<ProducerSnapshotEntry>)> {
+        let log = shell.log.take()?;
+        if let Role::Leading(leader) = &mut shell.role {
+            let mut effects = Vec::new();
+            leader.handle(now, Event::Resigned { error }, &mut effects);
+            self.carry_out(shell, now, effects);
         }
-        leader.handle(now, Event::Written { batch }, effects);
-        let end = leader.bounds().log_end;
+        self.publish(shell);
+        self.errands.stir();
+        Some((log, shell.role.producer_snapshot()))
+    }
+
+    /// What is written up to `end` is as durable as the topic wants it, at once or after an fsync that is asked for.
+    fn written(self: &Arc<Self>, shell: &mut Shell, now: Now, end: Offset, effects: &mut Vec<Effect>) {
         if shell.is_flush_due(end) {
-            if !std::mem::replace(&mut shell.flush_is_requested, true) {
-                self.flusher.request(self.clone());
-            }
-            return;
+            return self.request_flush(shell);
         }
-        shell.leader.handle(now, Event::Durable { end }, effects);
+        match &mut shell.role {
+            Role::Leading(leader) => leader.handle(now, Event::Durable { end }, effects),
+            Role::Following(follower) => {
+                follower.handle(now, FollowerEvent::Durable { end }, &mut Vec::new());
+            }
+        }
+    }
+
+    fn durable(&self, shell: &mut Shell, now: Now, end: Offset) {
+        let mut effects = Vec::new();
+        match &mut shell.role {
+            Role::Leading(leader) => leader.handle(now, Event::Durable { end }, &mut effects),
+            Role::Following(follower) => {
+                follower.handle(now, FollowerEvent::Durable { end }, &mut Vec::new());
+            }
+        }
+        self.carry_out(shell, now, effects);
+    }
+
+    fn request_flush(self: &Arc<Self>, shell: &mut Shell) {
+        if !mem::replace(&mut shell.flush_is_requested, true) {
+            self.errands.flushes.push(Arc::clone(self));
+        }
     }
 
     fn log_start_moved(&self, shell: &mut Shell, now: Now) {
-        let to = self.reader.log_start();
-        shell.leader.handle(now, Event::LogStartMoved { to }, &mut Vec::new());
+        shell.role.log_start_moved(now, self.reader.log_start());
         self.publish(shell);
     }
 
     fn lock(&self) -> MutexGuard<'_, Shell> {
-        // A panic under the lock is a bug in the pure leader or the log; what they hold is still what is on disk.
+        // A panic under the lock is a bug in a pure machine or the log; what they hold is still what is on disk.
         self.shell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, shell: &Shell) {
-        let bounds = shell.leader.bounds();
+        let bounds = shell.role.bounds();
+        let is_leading = shell.role.is_leading();
+        let led = self.is_leading.swap(is_leading, Ordering::AcqRel);
         self.bounds.send_if_modified(|published| {
-            let is_changed = *published != bounds;
+            let is_changed = *published != bounds || led != is_leading;
             *published = bounds;
             is_changed
         });
-    }
-
-    fn handle(&self, now: Now, event: Event) {
-        let mut shell = self.lock();
-        let mut effects = Vec::new();
-        shell.leader.handle(now, event, &mut effects);
-        shell.answer_all(effects);
-        self.publish(&shell);
     }
 }
 
@@ -405,26 +414,5 @@ impl Shell {
     /// Whether `flush.messages` asks for an fsync before what ends at `end` counts as durable.
     fn is_flush_due(&self, end: Offset) -> bool {
         end.since(self.synced_end) >= self.config.flush_messages
-    }
-
-    /// Sends the answers of others and gives back the answer of `own`, if it is among them.
-    fn answer(&mut self, effects: Vec<Effect>, own: WaiterId) -> Option<Answer> {
-        let mut answer = None;
-        for effect in effects {
-            let Effect::Complete { waiter, result } = effect else {
-                unreachable!("only an append leads to a write, and it was carried out")
-            };
-            if waiter == own {
-                answer = Some(result);
-            } else if let Some(sender) = self.waiters.remove(&waiter) {
-                // Nobody listens any more when the client has hung up.
-                sender.send(result).ok();
-            }
-        }
-        answer
-    }
-
-    fn answer_all(&mut self, effects: Vec<Effect>) {
-        self.answer(effects, WaiterId(u64::MAX));
     }
 }

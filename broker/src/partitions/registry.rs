@@ -5,14 +5,12 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
-use replication::{EpochCache, Leader, PartitionState, ProducerStates, ReplicaLog};
+use replication::{EpochCache, ReplicaLog};
 use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
-use types::{
-    BrokerId, ErrorCode, LeaderEpoch, Now, Offset, PartitionEpoch, PartitionId, TopicId, TopicPartition,
-};
+use types::{ErrorCode, Now, PartitionId, TopicId, TopicPartition};
 
-use super::flusher::Flusher;
-use super::{Partition, leader_config, log_config};
+use super::partition::producers;
+use super::{Assignment, Errands, Partition, ReplicaSettings, log_config};
 
 /// How a client names a topic.
 #[derive(Clone, Copy, Debug)]
@@ -23,26 +21,24 @@ pub(crate) enum TopicRef<'a> {
     Name(&'a str),
 }
 
-/// What this node is to lead.
+/// A replica that this node is to have.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenPartition {
     /// The topic's name.
     pub(crate) topic_name: Arc<str>,
     /// The partition's identity.
     pub(crate) id: TopicPartition,
-    /// The epoch in which this node leads.
-    pub(crate) leader_epoch: LeaderEpoch,
-    /// The in-sync replicas.
-    pub(crate) isr: Vec<BrokerId>,
+    /// Who leads it, and who else has it.
+    pub(crate) assignment: Assignment,
     /// The topic's configuration.
     pub(crate) config: Arc<TopicConfig>,
 }
 
-/// The partitions that this node leads.
+/// The partitions of which this node has a replica.
 #[derive(Debug)]
 pub(crate) struct Partitions {
     data_dir: Arc<DataDir>,
-    flusher: Arc<Flusher>,
+    errands: Arc<Errands>,
     index: RwLock<Index>,
 }
 
@@ -54,8 +50,8 @@ struct Index {
 
 impl Partitions {
     /// None yet.
-    pub(crate) fn new(data_dir: Arc<DataDir>) -> Partitions {
-        Partitions { data_dir, flusher: Arc::default(), index: RwLock::default() }
+    pub(crate) fn new(data_dir: Arc<DataDir>, settings: ReplicaSettings) -> Partitions {
+        Partitions { data_dir, errands: Arc::new(Errands::new(settings)), index: RwLock::default() }
     }
 
     /// Where the logs lie.
@@ -63,8 +59,9 @@ impl Partitions {
         &self.data_dir
     }
 
-    pub(super) fn flusher(&self) -> &Arc<Flusher> {
-        &self.flusher
+    /// What the replicas ask of background work.
+    pub(crate) fn errands(&self) -> &Arc<Errands> {
+        &self.errands
     }
 
     /// The partition of this identity.
@@ -96,22 +93,11 @@ impl Partitions {
         self.read(|index| index.by_id.values().cloned().collect())
     }
 
-    /// Opens a partition's log and leads it. Blocks: recovery may have to read.
+    /// Opens a partition's log and leads or follows. Blocks: recovery may have to read.
     pub(crate) fn open(&self, now: Now, open: OpenPartition) -> Result<Arc<Partition>, OpenLogError> {
-        let OpenPartition { topic_name, id, leader_epoch, isr, config } = open;
-        let leads = isr.first().copied().unwrap_or(BrokerId::NONE);
+        let OpenPartition { topic_name, id, assignment, config } = open;
         let log_config = log_config(&topic_name, &config);
-        let (mut log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
-        let mut producers = ProducerStates::from_snapshot(&recovered.producers);
-        for batch in &recovered.batches_after_snapshot {
-            producers.record(batch);
-        }
-        let reader = log.reader();
-        log.assign_epoch(leader_epoch, reader.log_end())?;
-        let epochs = EpochCache::new(log.epoch_entries().to_vec()).unwrap_or_default();
-        let known =
-            ReplicaLog::recovered(reader.log_start(), reader.log_end(), Offset::ZERO, epochs, producers);
-        let leader = Leader::new(now, leads, alone(leads, leader_epoch, isr), leader_config(&config), known);
+        let (log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
         // After a clean stop the few bytes behind the last index entry are read too, and nobody need know.
         let was_clean = matches!(self.data_dir.previous_shutdown(), Shutdown::Clean { .. });
         if recovered.truncated_bytes > 0 || (recovered.scanned_bytes > 0 && !was_clean) {
@@ -122,8 +108,13 @@ impl Partitions {
                 "recovered a log"
             );
         }
-        let partition =
-            Arc::new(Partition::new(topic_name.clone(), id, log, leader, config, Arc::clone(&self.flusher)));
+        let (reader, high_watermark) = (log.reader(), recovered.high_watermark);
+        let epochs = EpochCache::new(log.epoch_entries().to_vec()).unwrap_or_default();
+        let (start, end) = (reader.log_start(), reader.log_end());
+        let known = ReplicaLog::recovered(start, end, high_watermark, epochs, producers(&recovered));
+        let errands = Arc::clone(&self.errands);
+        let partition = Arc::new(Partition::new(topic_name.clone(), id, log, known, config, errands));
+        partition.apply(now, assignment);
         self.write(|index| {
             index.ids.insert(topic_name, id.topic);
             index.by_id.insert(id, Arc::clone(&partition));
@@ -131,7 +122,7 @@ impl Partitions {
         Ok(partition)
     }
 
-    /// Stops leading a partition whose topic is gone, and deletes its log.
+    /// Gives up a replica that the cluster no longer knows or no longer wants here, and deletes its log.
     pub(crate) fn delete(&self, now: Now, id: TopicPartition) -> io::Result<()> {
         let Some(partition) = self.remove(id) else { return Ok(()) };
         match partition.take_log(now) {
@@ -147,7 +138,7 @@ impl Partitions {
         Ok(found)
     }
 
-    /// Stops leading all partitions and closes their logs. Blocks.
+    /// Gives up all roles and closes the logs. Blocks.
     pub(crate) fn close_all(&self, now: Now) {
         for partition in self.all() {
             partition.close(now);
@@ -173,12 +164,6 @@ impl Partitions {
     fn write<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The state of a partition whose replicas are all in sync, and whose leader is one of them.
-fn alone(leader: BrokerId, leader_epoch: LeaderEpoch, isr: Vec<BrokerId>) -> PartitionState {
-    let state = PartitionState::single(leader, leader_epoch, PartitionEpoch(0));
-    PartitionState { replicas: isr.clone(), isr, ..state }
 }
 
 fn first_of(topic: TopicId) -> TopicPartition {

@@ -7,16 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::{BrokerLayers, Overrides, TopicConfig};
 use record::{BatchBuilder, BatchHeader, Batches, Compression};
-use replication::{Acks, Appended};
+use replication::{Acks, Appended, PartitionState};
 use storage::DataDir;
 use storage::fake::{Crash, FakeDisk};
 use tokio::sync::oneshot::error::TryRecvError;
 use types::{
-    BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionId, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicId, TopicPartition, Uuid,
+    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, PartitionId,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicPartition, Uuid,
 };
 
-use super::{Append, AppendTicket, OpenPartition, Partition, Partitions, TopicRef};
+use super::{
+    Append, AppendTicket, Assignment, OpenPartition, Partition, Partitions, ReplicaSettings, TopicRef,
+};
 
 const EPOCH: LeaderEpoch = LeaderEpoch(3);
 const START_MS: i64 = 1_700_000_000_000;
@@ -42,15 +44,17 @@ fn topic_config(overrides: &[(&str, &str)]) -> Arc<TopicConfig> {
 
 fn partitions(disk: &FakeDisk) -> Partitions {
     let dir = DataDir::open(Arc::new(disk.clone()), Path::new("/data"), 1, Some("c")).unwrap();
-    Partitions::new(Arc::new(dir))
+    Partitions::new(Arc::new(dir), ReplicaSettings::of(BrokerId(1)))
 }
 
 fn open(partitions: &Partitions, name: &str, topic: u8, config: &[(&str, &str)]) -> Arc<Partition> {
     let open = OpenPartition {
         topic_name: name.into(),
         id: id(topic),
-        leader_epoch: EPOCH,
-        isr: vec![BrokerId(1)],
+        assignment: Assignment {
+            state: PartitionState::single(BrokerId(1), EPOCH, PartitionEpoch(0)),
+            eligible: vec![(BrokerId(1), Some(BrokerEpoch(1)))],
+        },
         config: topic_config(config),
     };
     partitions.open(now(zero()), open).unwrap()

@@ -175,6 +175,7 @@ fn step(dir: &DataDir, log: &mut Log, model: &mut Model, random: &mut Random) {
             }
         }
         7 if random.below(3) == 0 => truncate(log, model, random),
+        7 if random.below(8) == 0 => restart(log, model, random),
         9 => {
             let end = model.end();
             if log.sync().is_ok() {
@@ -223,15 +224,28 @@ fn checkpoint(log: &mut Log, model: &mut Model, kind: CheckpointKind) {
     }
 }
 
-/// Cuts at a batch. What a crash makes of a cut that did not return is not promised, so the model takes the worst.
+/// Cuts at a batch or within it. What a crash makes of a cut that did not return is not promised, so the model takes the worst.
 fn truncate(log: &mut Log, model: &mut Model, random: &mut Random) {
     let Some(at) = model.batches.len().checked_sub(1 + random.below(4) as usize) else { return };
     let end = model.batches[at].batch.base_offset;
     if end < model.log_start {
         return;
     }
+    let within = random.below(model.batches[at].batch.records.unsigned_abs().into()).cast_signed();
     model.truncate(end);
-    let _ = log.truncate_to(Offset(end), Timestamp(0));
+    if let Ok(cut) = log.truncate_to(Offset(end + within), Timestamp(0)) {
+        assert_eq!(cut, Offset(end.max(model.log_start.min(end + within))), "the batch goes as a whole");
+        assert_eq!(cut, log.reader().log_end());
+    }
+}
+
+/// Begins again somewhere else, as a follower does that has nothing of what its leader has.
+fn restart(log: &mut Log, model: &mut Model, random: &mut Random) {
+    let at = (model.log_start + random.below(40).cast_signed() - 10).max(0);
+    model.truncate(0);
+    if log.restart_at(Offset(at), Timestamp(0)).is_ok() {
+        (model.log_start, model.written_end, model.synced_end) = (at, at, at);
+    }
 }
 
 fn check_reads(reader: &LogReader, model: &Model) {

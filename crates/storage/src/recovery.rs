@@ -163,7 +163,7 @@ fn epochs_of_batches(reader: &LogReader) -> io::Result<LeaderEpochs> {
     Ok(epochs)
 }
 
-fn recover_producers(reader: &LogReader, recovered: &mut Recovered) -> io::Result<()> {
+pub(crate) fn recover_producers(reader: &LogReader, recovered: &mut Recovered) -> io::Result<()> {
     let newest = snapshots::newest(&*reader.disk, &reader.dir, reader.log_end())?;
     let (snapshot, producers) = newest.unwrap_or_default();
     recovered.producers = producers;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use types::{Offset, Timestamp};
 
 use crate::disk::Durability;
+use crate::epochs::LeaderEpochs;
 use crate::index::TimeEntry;
 use crate::log::{Log, Producers, Tail};
+use crate::recovery::{self, Recovered};
 use crate::scan::Headers;
 use crate::segment::Segment;
 use crate::{names, snapshots};
@@ -67,11 +69,18 @@ impl Log {
         Ok(())
     }
 
-    /// Forgets all at or after `offset`; a batch that holds it goes as a whole. The log's end is `offset` then.
-    pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> io::Result<()> {
-        if offset >= self.reader.log_end() {
-            return Ok(());
+    /// Forgets all at or after `offset`, and epochs that begin there. A batch that holds it goes as a whole: gives back
+    /// the log's end, which is that of the last whole batch.
+    pub fn truncate_to(&mut self, offset: Offset, now: Timestamp) -> io::Result<Offset> {
+        let log_end = self.reader.log_end();
+        if offset >= log_end {
+            // A leader that wrote nothing leaves an epoch that begins at the end.
+            if self.epochs.truncate_to(offset) {
+                self.write_epochs(Durability::Synced)?;
+            }
+            return Ok(log_end);
         }
+        let offset = self.whole_batches_before(offset)?;
         self.reader.truncate_points(offset);
         self.reader.set_log_end(offset);
         // Before a byte changes: what will lie past the cut is not what the old points vouch for, nor the snapshots.
@@ -100,7 +109,45 @@ impl Log {
         if self.epochs.truncate_to(offset) {
             self.write_epochs(Durability::Synced)?;
         }
-        Ok(())
+        Ok(offset)
+    }
+
+    /// Forgets everything and goes on at `offset`, wherever the log was.
+    pub fn restart_at(&mut self, offset: Offset, now: Timestamp) -> io::Result<()> {
+        self.reader.truncate_points(Offset::ZERO);
+        // Before a byte changes, as in a truncation.
+        self.shared.write_recovery_points()?;
+        snapshots::truncate(&*self.reader.disk, &self.reader.dir, Offset(-1))?;
+        let segments = self.reader.segments();
+        self.remove(&segments, now)?;
+        self.tail = Tail::new(now, &self.config, self.reader.jitter_seed(offset));
+        self.active = Arc::new(Segment::create(&self.reader.disk, &self.reader.dir, offset)?);
+        self.reader.set_log_start(offset);
+        self.reader.set_log_end(offset);
+        self.reader.set_segments(vec![Arc::clone(&self.active)]);
+        self.reader.disk.sync_dir(&self.reader.dir)?;
+        self.shared.write_log_starts(Durability::Synced)?;
+        self.epochs = LeaderEpochs::default();
+        self.write_epochs(Durability::Synced)
+    }
+
+    /// The producers of what is in the log, as a start would find them: after a truncation their state goes back too.
+    pub fn recover_producers(&self) -> io::Result<Recovered> {
+        let mut recovered = Recovered::default();
+        recovery::recover_producers(&self.reader, &mut recovered)?;
+        Ok(recovered)
+    }
+
+    /// Where the whole batches before `offset` end; not before the log's start, of which the batch may be gone in part.
+    fn whole_batches_before(&self, offset: Offset) -> io::Result<Offset> {
+        let segments = self.reader.segments();
+        let Some(segment) = segments.iter().rfind(|segment| segment.base() < offset) else {
+            return Ok(offset);
+        };
+        let file = segment.log()?;
+        let next = Headers::new(&*file, segment.position_of(offset)?, segment.size()).next()?;
+        let base = next.map_or(offset, |(_, batch)| batch.base_offset);
+        Ok(base.min(offset).max(self.reader.log_start().min(offset)))
     }
 
     fn is_before_start(&self, segment: &Segment) -> bool {

@@ -21,14 +21,14 @@ use types::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, 
 
 use super::{Harness, RequestError};
 
-const NOW_MS: i64 = 1_700_000_000_000;
+pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
 fn versions(key: ApiKey) -> impl Iterator<Item = i16> {
     key.versions().min..=key.latest_stable_version()
 }
 
 /// A batch of one record with a key.
-fn batch(timestamp: i64) -> Bytes {
+pub(super) fn batch(timestamp: i64) -> Bytes {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.push(Timestamp(timestamp), Some(b"key"), Some(b"value"), &[]);
     builder.build().unwrap()
@@ -46,7 +46,7 @@ fn produce_request(name: &'static str, id: TopicId, acks: i16, records: Bytes) -
 }
 
 /// The request has a name and an id; the version says which of them is sent.
-async fn produce(
+pub(super) async fn produce(
     harness: &Harness,
     version: i16,
     (name, id): (&'static str, TopicId),
@@ -60,7 +60,7 @@ async fn produce(
     harness.ask(version, &request).await.responses.remove(0).partition_responses.remove(0)
 }
 
-fn fetch_request(version: i16, (name, id): (&'static str, TopicId), from: i64) -> FetchRequest {
+pub(super) fn fetch_request(version: i16, (name, id): (&'static str, TopicId), from: i64) -> FetchRequest {
     let partition = FetchPartition {
         fetch_offset: from,
         partition_max_bytes: 1 << 20,

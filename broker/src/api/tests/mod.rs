@@ -1,6 +1,7 @@
 //! A whole node without its sockets: requests go in as frames, and come back as clients would read them.
 
 mod log;
+mod replication;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +49,16 @@ impl Harness {
 
     /// Creates a topic of one partition.
     async fn create_topic(&self, name: &'static str, configs: &[(&'static str, &'static str)]) -> TopicId {
+        self.create_replicated(name, 1, configs).await
+    }
+
+    /// Creates a topic of one partition with so many replicas.
+    async fn create_replicated(
+        &self,
+        name: &'static str,
+        replication_factor: i16,
+        configs: &[(&'static str, &'static str)],
+    ) -> TopicId {
         let config = |&(name, value): &(&'static str, &'static str)| CreatableTopicConfig {
             name: name.into(),
             value: Some(value.into()),
@@ -56,7 +67,7 @@ impl Harness {
         let topic = CreatableTopic {
             name: name.into(),
             num_partitions: 1,
-            replication_factor: 1,
+            replication_factor,
             configs: configs.iter().map(config).collect(),
             ..Default::default()
         };

@@ -29,6 +29,7 @@ pub struct BrokerConfig {
     pub max_incremental_fetch_session_cache_slots: i32,
     pub max_request_partition_size_limit: i32,
     pub num_partitions: i32,
+    pub num_replica_fetchers: i32,
     pub offset_metadata_max_bytes: i32,
     pub offsets_commit_timeout_ms: i32,
     pub offsets_retention_check_interval_ms: i64,
@@ -37,6 +38,12 @@ pub struct BrokerConfig {
     pub offsets_topic_replication_factor: i16,
     pub offsets_topic_segment_bytes: i32,
     pub producer_id_expiration_ms: i32,
+    pub replica_fetch_backoff_ms: i32,
+    pub replica_fetch_max_bytes: i32,
+    pub replica_fetch_min_bytes: i32,
+    pub replica_fetch_response_max_bytes: i32,
+    pub replica_fetch_wait_max_ms: i32,
+    pub replica_lag_time_max_ms: i64,
     pub socket_request_max_bytes: i32,
 }
 
@@ -69,6 +76,7 @@ impl BrokerConfig {
             ),
             max_request_partition_size_limit: number(layers, "max.request.partition.size.limit"),
             num_partitions: number(layers, "num.partitions"),
+            num_replica_fetchers: number(layers, "num.replica.fetchers"),
             offset_metadata_max_bytes: number(layers, "offset.metadata.max.bytes"),
             offsets_commit_timeout_ms: number(layers, "offsets.commit.timeout.ms"),
             offsets_retention_check_interval_ms: number(layers, "offsets.retention.check.interval.ms"),
@@ -77,6 +85,12 @@ impl BrokerConfig {
             offsets_topic_replication_factor: number(layers, "offsets.topic.replication.factor"),
             offsets_topic_segment_bytes: number(layers, "offsets.topic.segment.bytes"),
             producer_id_expiration_ms: number(layers, "producer.id.expiration.ms"),
+            replica_fetch_backoff_ms: number(layers, "replica.fetch.backoff.ms"),
+            replica_fetch_max_bytes: number(layers, "replica.fetch.max.bytes"),
+            replica_fetch_min_bytes: number(layers, "replica.fetch.min.bytes"),
+            replica_fetch_response_max_bytes: number(layers, "replica.fetch.response.max.bytes"),
+            replica_fetch_wait_max_ms: number(layers, "replica.fetch.wait.max.ms"),
+            replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms"),
             socket_request_max_bytes: number(layers, "socket.request.max.bytes"),
         }
     }

@@ -200,6 +200,61 @@ fn truncation_forgets_batches_indexes_and_epochs() {
 }
 
 #[test]
+fn truncation_to_the_logs_end_forgets_an_epoch_that_has_no_record() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 5);
+    log.assign_epoch(LeaderEpoch(4), Offset(5)).unwrap();
+    log.truncate_to(Offset(6), NOW).unwrap();
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(4)), "past the end there is nothing to cut");
+    log.truncate_to(Offset(5), NOW).unwrap();
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(0)), "a leader that wrote nothing leaves nothing");
+    drop((log, dir));
+    let dir = open_dir(temp.path());
+    assert_eq!(open_log(&dir, &small_segments()).0.latest_epoch(), Some(LeaderEpoch(0)));
+}
+
+#[test]
+fn truncation_within_a_batch_ends_with_the_last_whole_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    for base_offset in [0, 5, 10] {
+        append(&mut log, &Batch { base_offset, records: 5, ..Batch::default() }, NOW).unwrap();
+    }
+    log.truncate_to(Offset(13), NOW).unwrap();
+    assert_eq!((log.reader().log_end(), log.reader().size_bytes()), (Offset(10), 200));
+    log.delete_records_before(Offset(7)).unwrap();
+    log.truncate_to(Offset(8), NOW).unwrap();
+    let reader = log.reader();
+    assert_eq!((reader.log_start(), reader.log_end()), (Offset(7), Offset(7)), "what was deleted stays so");
+    assert_eq!(reader.size_bytes(), 100);
+    append(&mut log, &Batch { base_offset: 7, ..Batch::default() }, NOW).unwrap();
+    assert_eq!(offsets(&log, 7, 8, 1000), [7]);
+}
+
+#[test]
+fn a_log_begins_again_wherever_it_is_told_to() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    for start in [50, 7, 7] {
+        fill(&mut log, 25);
+        log.restart_at(Offset(start), NOW).unwrap();
+        let reader = log.reader();
+        assert_eq!((reader.log_start(), reader.log_end()), (Offset(start), Offset(start)));
+        assert_eq!((log.latest_epoch(), reader.size_bytes()), (None, 0));
+    }
+    fill(&mut log, 3);
+    assert_eq!(offsets(&log, 7, 10, 10_000), [7, 8, 9]);
+    drop((log, dir));
+    let dir = open_dir(temp.path());
+    let (log, _) = open_log(&dir, &small_segments());
+    assert_eq!((log.reader().log_start(), log.reader().log_end()), (Offset(7), Offset(10)));
+}
+
+#[test]
 fn segments_roll_by_time_and_by_offsets_that_are_too_far_apart() {
     let temp = tempfile::tempdir().unwrap();
     let dir = open_dir(temp.path());

@@ -1,0 +1,78 @@
+//! What all replicas of a node share: who this node is, what is asked of background work, and the news for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::TopicConfig;
+use replication::{FollowerConfig, IsrProposal, LeaderConfig};
+use tokio::sync::watch;
+use types::{BrokerId, TopicPartition};
+
+use super::Partition;
+use super::outbox::Outbox;
+
+/// What of the node's configuration concerns replicas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplicaSettings {
+    /// This node.
+    pub(crate) me: BrokerId,
+    /// `replica.lag.time.max.ms`.
+    pub(crate) lag_time_max: Duration,
+    /// `replica.fetch.backoff.ms`.
+    pub(crate) fetch_backoff: Duration,
+}
+
+impl ReplicaSettings {
+    /// Kafka's defaults, but for the backoff: a failover is not to wait for it.
+    #[cfg(test)]
+    pub(crate) fn of(me: BrokerId) -> ReplicaSettings {
+        ReplicaSettings {
+            me,
+            lag_time_max: Duration::from_secs(30),
+            fetch_backoff: Duration::from_millis(20),
+        }
+    }
+
+    pub(super) fn leader_config(&self, config: &TopicConfig) -> LeaderConfig {
+        let min_insync_replicas = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+        LeaderConfig { min_insync_replicas, replica_lag_time_max: self.lag_time_max }
+    }
+
+    pub(super) fn follower_config(&self, config: &TopicConfig) -> FollowerConfig {
+        FollowerConfig { fetch_backoff: self.fetch_backoff, is_compacted: config.cleanup_policy.compact }
+    }
+}
+
+/// What replicas ask of the node.
+#[derive(Debug)]
+pub(crate) struct Errands {
+    /// Who asks.
+    pub(crate) settings: ReplicaSettings,
+    /// Logs that want an fsync.
+    pub(crate) flushes: Outbox<Arc<Partition>>,
+    /// What the controller is asked for.
+    pub(crate) proposals: Outbox<(TopicPartition, IsrProposal)>,
+    stirred: watch::Sender<()>,
+}
+
+impl Errands {
+    /// Nothing to do yet.
+    pub(crate) fn new(settings: ReplicaSettings) -> Errands {
+        Errands {
+            settings,
+            flushes: Outbox::default(),
+            proposals: Outbox::default(),
+            stirred: watch::Sender::new(()),
+        }
+    }
+
+    /// Says that replicas follow others than before, or can go on.
+    pub(super) fn stir(&self) {
+        self.stirred.send_replace(());
+    }
+
+    /// Tells when replicas follow others than before, or can go on.
+    pub(crate) fn stirred(&self) -> watch::Receiver<()> {
+        self.stirred.subscribe()
+    }
+}
