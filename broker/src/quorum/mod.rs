@@ -1,12 +1,15 @@
 //! The metadata quorum: openraft over the node's own log, and the controller on top of it. openraft's types stay in here.
 
 mod codec;
+mod commands;
 mod controller;
 mod entry;
 mod log_store;
+mod message;
 mod network;
 mod raft;
 mod state_machine;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -67,6 +70,9 @@ pub(crate) enum SubmitError {
     /// Too many wait.
     #[error("too many requests wait for the controller")]
     Busy,
+    /// The controller went away in the middle: the change may or may not come true.
+    #[error("the controller was lost before it answered: the change may have been made")]
+    Unknown,
     /// The change would not fit into one entry of the quorum's log.
     #[error("the request changes too much at once: split it")]
     TooLarge,
@@ -77,7 +83,7 @@ impl SubmitError {
     pub(crate) fn code(self) -> ErrorCode {
         match self {
             SubmitError::Rejected(rejection) => rejection.code(),
-            SubmitError::NoController => ErrorCode::NotController,
+            SubmitError::NoController | SubmitError::Unknown => ErrorCode::NotController,
             SubmitError::Busy => ErrorCode::ThrottlingQuotaExceeded,
             SubmitError::TooLarge => ErrorCode::PolicyViolation,
         }
