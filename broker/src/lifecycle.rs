@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, run_maintenance};
-use crate::quorum::{Committed, MetadataQuorum};
-use crate::seams::{Blocking, TcpTransport, Transport, Wall};
+use crate::quorum::{Committed, MetadataQuorum, QuorumOptions};
+use crate::seams::{Blocking, Listener, TcpTransport, Transport, Wall};
 use crate::{admin, publisher};
 
 /// Threads for work that waits for the disk.
@@ -116,15 +116,12 @@ fn raise_file_limit() {
 }
 
 fn check_roles(config: &NodeConfig) -> Result<(), RunError> {
-    if !config.has_role(Role::Broker) || !config.has_role(Role::Controller) {
-        let message = "roles: this release runs nodes that are both broker and controller";
+    if !config.has_role(Role::Controller) && config.peers.is_empty() {
+        let message = "peers: a node that is no controller needs to know the controllers";
         return Err(RunError::Unsupported(message.to_owned()));
     }
     if config.data_dirs.len() > 1 {
         return Err(RunError::Unsupported("dataDirs: this release uses one directory".to_owned()));
-    }
-    if !config.peers.is_empty() {
-        return Err(RunError::Unsupported("peers: this release runs clusters of one node".to_owned()));
     }
     Ok(())
 }
@@ -137,6 +134,27 @@ fn open_data_dir(config: &NodeConfig) -> Result<DataDir, RunError> {
         .set_low_water_bytes(u64::try_from(low_water).ok())
         .map_err(|source| RunError::Io { what: format!("{}", path.display()), source })?;
     Ok(data_dir)
+}
+
+/// Where other nodes reach this controller. Alone it need not be reached, and takes any port of this machine.
+async fn controller_listener(
+    config: &NodeConfig,
+    transport: &dyn Transport,
+) -> Result<Option<(Box<dyn Listener>, String)>, RunError> {
+    if !config.has_role(Role::Controller) {
+        return Ok(None);
+    }
+    let bind = config.controller.as_ref().map_or("127.0.0.1:0", |controller| controller.bind.as_str());
+    let listener =
+        transport.listen(bind).await.map_err(|source| listen_error("controller.bind", bind, source))?;
+    let bound = bind.rsplit_once(':').map_or(bind, |(host, _)| host);
+    // Others know this node by their own configuration; this is for voters that come later.
+    let advertised = config.listeners.first().map(|listener| listener.advertised.host.clone());
+    let host = match bound {
+        "0.0.0.0" | "[::]" => advertised.unwrap_or_else(|| bound.to_owned()),
+        bound => bound.to_owned(),
+    };
+    Ok(Some((listener, host)))
 }
 
 async fn build(
@@ -152,20 +170,21 @@ async fn build(
         replication_factor: i16::try_from(broker_config.default_replication_factor).unwrap_or(i16::MAX),
         fixed: static_config.clone(),
     };
-    let controller = config.controller.as_ref().and_then(|controller| controller.bind.rsplit_once(':'));
-    let address =
-        controller.map_or((String::new(), 0), |(host, port)| (host.to_owned(), port.parse().unwrap_or(0)));
-    let quorum = MetadataQuorum::start(
-        Arc::clone(&data_dir),
-        config.node_id,
-        address,
+    let transport: Arc<dyn Transport> = Arc::new(TcpTransport);
+    let listener = controller_listener(&config, &*transport).await?;
+    let peers = config.peers.iter().map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
+    let options = QuorumOptions {
+        data_dir: Arc::clone(&data_dir),
+        node: config.node_id,
+        listener,
+        peers,
         defaults,
         published,
-        blocking.clone(),
+        transport,
+        blocking: blocking.clone(),
         wall,
-    )
-    .await
-    .map_err(RunError::Quorum)?;
+    };
+    let quorum = MetadataQuorum::start(options).await.map_err(RunError::Quorum)?;
     let sessions = SessionConfig {
         slots_max: usize::try_from(broker_config.max_incremental_fetch_session_cache_slots).unwrap_or(0),
         eviction_after: SESSION_EVICTION,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::ready;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +25,9 @@ const COMMANDS_A_ROUND_MAX: usize = 64;
 /// What one command may write: an entry is held in memory several times, and sent to other voters in one piece.
 const ENTRY_BYTES_MAX: usize = 8 << 20;
 
+/// A leader that nobody follows any more does not know it: it is not the active controller while it cannot tell.
+const OFFICE_TIMEOUT: Duration = Duration::from_secs(1);
+
 type Decided = Decision<MetadataRecord, Response>;
 
 /// A command and who waits for it. The answer comes with the end of the log that holds what was decided.
@@ -31,6 +35,24 @@ type Decided = Decision<MetadataRecord, Response>;
 pub(super) struct Submission {
     pub(super) command: Command,
     pub(super) answer: oneshot::Sender<Result<(Response, u64), SubmitError>>,
+}
+
+/// Hands a command to this node's controller, which carries it out if it is the active one.
+pub(super) async fn submit_here(
+    commands: &mpsc::Sender<Submission>,
+    command: Command,
+    timeout: Duration,
+) -> Result<(Response, u64), SubmitError> {
+    let (answer, answered) = oneshot::channel();
+    commands.try_send(Submission { command, answer }).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+        mpsc::error::TrySendError::Closed(_) => SubmitError::NoController,
+    })?;
+    match tokio::time::timeout(timeout, answered).await {
+        Ok(Ok(outcome)) => outcome,
+        // The task ended, or waits for a quorum that is not there.
+        Ok(Err(_)) | Err(_) => Err(SubmitError::Unknown),
+    }
 }
 
 /// Runs as long as somebody can submit.
@@ -66,7 +88,8 @@ async fn office(raft: &Raft, voter: VoterId) -> Option<CommittedLeaderId> {
         let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
         leads.then_some(metrics.current_term)?
     };
-    raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex).await.ok()?;
+    let confirmed = raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex);
+    tokio::time::timeout(OFFICE_TIMEOUT, confirmed).await.ok()?.ok()?;
     Some(CommittedLeaderId::new(term))
 }
 
@@ -127,7 +150,7 @@ impl Round<'_> {
 
 fn not_committed(error: &dyn fmt::Display) -> SubmitError {
     tracing::warn!(%error, "a change of metadata was not committed");
-    SubmitError::NoController
+    SubmitError::Unknown
 }
 
 /// Decides, and refuses what would make an entry that the log cannot carry.

@@ -27,7 +27,7 @@ async fn quorum() -> Quorum {
 
 /// The office that the quorum's controller holds.
 async fn current(quorum: &Quorum) -> CommittedLeaderId {
-    office(&quorum.quorum.raft, quorum.quorum.voter).await.expect("it leads")
+    office(quorum.raft(), quorum.voter()).await.expect("it leads")
 }
 
 /// One that was held before it.
@@ -47,7 +47,7 @@ fn controller(quorum: &Quorum) -> (Controller, u64) {
 async fn what_was_decided_in_a_former_term_is_not_committed() {
     let quorum = quorum().await;
     let former = former(&quorum).await;
-    let raft = &quorum.quorum.raft;
+    let raft = quorum.raft();
     let (draft, base_end) = controller(&quorum);
     let (answer, answered) = oneshot::channel();
     let submission = Submission { command: change("1000"), answer };
@@ -71,7 +71,7 @@ async fn what_was_decided_in_a_former_term_is_not_committed() {
 #[tokio::test]
 async fn an_answer_waits_for_what_it_saw() {
     let quorum = quorum().await;
-    let raft = &quorum.quorum.raft;
+    let raft = quorum.raft();
     let office = current(&quorum).await;
     let (draft, base_end) = controller(&quorum);
     let commands = [change("1000"), change("1000"), change("2000")];
@@ -95,7 +95,7 @@ async fn an_answer_waits_for_what_it_saw() {
 async fn a_refusal_is_void_when_what_it_saw_was_not_committed() {
     let quorum = quorum().await;
     let former = former(&quorum).await;
-    let raft = &quorum.quorum.raft;
+    let raft = quorum.raft();
     let (draft, base_end) = controller(&quorum);
     let registration = metadata::BrokerRegistration {
         broker: types::BrokerId(0),
