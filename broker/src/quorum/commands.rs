@@ -84,13 +84,7 @@ wire_struct!(Reassignment { topic, partition, replicas });
 
 wire_struct!(Failure { code, message });
 wire_struct!(CreatedTopic { id, partitions, replication_factor, configs });
-wire_struct!(HeartbeatReply {
-    broker,
-    is_caught_up,
-    is_fenced,
-    is_in_controlled_shutdown,
-    should_shut_down
-});
+wire_struct!(HeartbeatReply { broker, is_caught_up, is_fenced, is_in_controlled_shutdown, should_shut_down });
 wire_struct!(AlteredPartition { id, result });
 wire_struct!(PartitionImage {
     replicas,
@@ -148,7 +142,8 @@ mod tests {
             }
         }
         let failure = Failure { code: ErrorCode::TopicAlreadyExists, message: "is there".to_owned() };
-        let answer: Result<Response, SubmitError> = Ok(Response::CreatedPartitions(vec![Ok(()), Err(failure)]));
+        let answer: Result<Response, SubmitError> =
+            Ok(Response::CreatedPartitions(vec![Ok(()), Err(failure)]));
         assert_eq!(from_bytes::<Result<Response, SubmitError>>(to_bytes(&answer)).unwrap(), answer);
     }
 

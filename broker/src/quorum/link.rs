@@ -78,10 +78,9 @@ impl CallError {
     /// Whether the other node surely did nothing.
     pub(super) fn is_undone(&self) -> bool {
         match self {
-            CallError::Unreachable { .. }
-            | CallError::Refused(_)
-            | CallError::Busy
-            | CallError::TooLarge => true,
+            CallError::Unreachable { .. } | CallError::Refused(_) | CallError::Busy | CallError::TooLarge => {
+                true
+            }
             CallError::Lost | CallError::Senseless(_) => false,
         }
     }
@@ -207,7 +206,9 @@ impl Shared {
         };
         match welcome {
             Welcome::Accepted { cluster_id, directory: _ } => {
-                self.join(target, cluster_id.clone()).await.map_err(|error| unreachable(error.to_string()))?;
+                self.join(target, cluster_id.clone())
+                    .await
+                    .map_err(|error| unreachable(error.to_string()))?;
                 Ok((stream, cluster_id))
             }
             Welcome::Refused(refusal) => Err(refusal.into()),
@@ -240,7 +241,9 @@ impl Shared {
 
     /// A node without a cluster joins that of the controllers which its configuration names.
     async fn join(&self, target: Target, cluster_id: Option<String>) -> io::Result<()> {
-        let Some(cluster_id) = cluster_id.filter(|_| target.purpose == Purpose::Client) else { return Ok(()) };
+        let Some(cluster_id) = cluster_id.filter(|_| target.purpose == Purpose::Client) else {
+            return Ok(());
+        };
         if self.data_dir.cluster_id().is_some() {
             return Ok(());
         }

@@ -70,7 +70,9 @@ pub(super) enum Refusal {
          the old one and add the new one"
     )]
     OtherDirectory { node: i32, found: Uuid, asked: Uuid },
-    #[error("node {node} belongs to cluster {found}, not to {asked}: look at its disk and its peers in broker.yaml")]
+    #[error(
+        "node {node} belongs to cluster {found}, not to {asked}: look at its disk and its peers in broker.yaml"
+    )]
     OtherCluster { node: i32, found: String, asked: String },
     #[error("node {node} belongs to no cluster yet")]
     Unformatted { node: i32 },
@@ -81,36 +83,77 @@ pub(super) enum Refusal {
 /// What is asked. The answer of the same name belongs to it.
 #[derive(Clone, Debug)]
 pub(super) enum Request {
-    Append { request: AppendEntriesRequest<Quorum> },
-    Vote { request: VoteRequest<Quorum> },
-    PreVote { request: VoteRequest<Quorum> },
+    Append {
+        request: AppendEntriesRequest<Quorum>,
+    },
+    Vote {
+        request: VoteRequest<Quorum>,
+    },
+    PreVote {
+        request: VoteRequest<Quorum>,
+    },
     /// A piece of a snapshot, in order; the last one installs it.
-    Snapshot { vote: Vote, head: Bytes, total: u64, at: u64, chunk: Bytes },
-    TransferLeader { request: TransferLeaderRequest<Quorum> },
+    Snapshot {
+        vote: Vote,
+        head: Bytes,
+        total: u64,
+        at: u64,
+        chunk: Bytes,
+    },
+    TransferLeader {
+        request: TransferLeaderRequest<Quorum>,
+    },
     /// Carry this out, if you are the active controller.
-    Submit { command: Command },
+    Submit {
+        command: Command,
+    },
     /// What was committed from this index on? Wait so long for something.
-    Tail { from: u64, wait_ms: u32 },
+    Tail {
+        from: u64,
+        wait_ms: u32,
+    },
     /// The next piece of the snapshot that [`Reply::Snapshot`] announced.
-    TailSnapshot { at: u64 },
+    TailSnapshot {
+        at: u64,
+    },
 }
 
 /// What is answered.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
-    Append { reply: AppendEntriesResponse<Quorum> },
-    Vote { reply: VoteResponse<Quorum> },
+    Append {
+        reply: AppendEntriesResponse<Quorum>,
+    },
+    Vote {
+        reply: VoteResponse<Quorum>,
+    },
     /// Absent until the last piece.
-    Snapshot { vote: Option<Vote> },
-    TransferLeader { is_accepted: bool },
-    Submit { result: Result<(Response, u64), SubmitError> },
+    Snapshot {
+        vote: Option<Vote>,
+    },
+    TransferLeader {
+        is_accepted: bool,
+    },
+    Submit {
+        result: Result<(Response, u64), SubmitError>,
+    },
     /// Entries from the index on that was asked for, and who leads.
-    Tail { entries: Entries, leader: Option<i32> },
+    Tail {
+        entries: Entries,
+        leader: Option<i32>,
+    },
     /// What was asked for is not in the log any more: take the state up to `end`.
-    TailSnapshot { end: u64, total: u64 },
-    Chunk { chunk: Bytes },
+    TailSnapshot {
+        end: u64,
+        total: u64,
+    },
+    Chunk {
+        chunk: Bytes,
+    },
     /// It could not be done.
-    Failed { error: String },
+    Failed {
+        error: String,
+    },
 }
 
 /// Entries as the log has them: one batch each.

@@ -143,7 +143,9 @@ pub(crate) enum BootstrapError {
         asked: String,
     },
     /// The request is for other voters than this node.
-    #[error("a quorum is founded by its voter with the lowest id, and this is node {node} with directory {directory}")]
+    #[error(
+        "a quorum is founded by its voter with the lowest id, and this is node {node} with directory {directory}"
+    )]
     OtherVoters {
         /// This node.
         node: i32,
@@ -166,9 +168,8 @@ pub(crate) enum BootstrapError {
 impl MetadataQuorum {
     /// Opens the log and starts raft over it, or begins to follow. A controller does nothing before the quorum is founded.
     pub(crate) async fn start(options: QuorumOptions) -> io::Result<MetadataQuorum> {
-        let QuorumOptions {
-            data_dir, node, listener, peers, defaults, published, transport, blocking, wall
-        } = options;
+        let QuorumOptions { data_dir, node, listener, peers, defaults, published, transport, blocking, wall } =
+            options;
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let addresses = peers.into_iter().map(|(id, host, port)| (id, VoterAddress { host, port })).collect();
         let links = Links::new(
@@ -185,8 +186,14 @@ impl MetadataQuorum {
                 let address = VoterAddress { host, port: listener.local_addr()?.port() };
                 let (service, committed) = start_raft(&data_dir, node, &links, blocking, wall).await?;
                 let (raft, commands) = (service.0.raft.clone(), service.0.commands.clone());
-                let office =
-                    controller::run(raft.clone(), service.0.voter, defaults, wall, committed.clone(), service.1);
+                let office = controller::run(
+                    raft.clone(),
+                    service.0.voter,
+                    defaults,
+                    wall,
+                    committed.clone(),
+                    service.1,
+                );
                 tasks.spawn(stopping.clone().run_until_cancelled_owned(office));
                 let service = Arc::new(service.0);
                 tasks.spawn(server::run(listener, Arc::clone(&service), stopping.clone()));
@@ -418,5 +425,7 @@ pub(crate) struct QuorumStatus {
     pub(crate) voters: usize,
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::errors::{
-    NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable,
-};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
@@ -42,8 +40,7 @@ impl RaftNetworkFactory<Quorum> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: VoterId, address: &VoterAddress) -> Peer {
-        let target =
-            Target { node: target.node, directory: Some(target.directory), purpose: Purpose::Raft };
+        let target = Target { node: target.node, directory: Some(target.directory), purpose: Purpose::Raft };
         Peer { links: self.links.clone(), target, address: address.clone() }
     }
 }

@@ -53,7 +53,7 @@ async fn what_was_decided_in_a_former_term_is_not_committed() {
     let submission = Submission { command: change("1000"), answer };
     let round = Round { raft, office: former, base_end, wall: Wall::real() };
     round.run(draft, [submission].into_iter()).await;
-    assert_eq!(answered.await.unwrap(), Err(SubmitError::NoController));
+    assert_eq!(answered.await.unwrap(), Err(SubmitError::Unknown));
     let before = quorum.image();
 
     let (draft, base_end) = controller(&quorum);
@@ -110,6 +110,6 @@ async fn a_refusal_is_void_when_what_it_saw_was_not_committed() {
         Submission { command: stale, answer: second },
     ];
     Round { raft, office: former, base_end, wall: Wall::real() }.run(draft, submissions.into_iter()).await;
-    assert_eq!(refused.await.unwrap(), Err(SubmitError::NoController), "not that its epoch is stale");
+    assert_eq!(refused.await.unwrap(), Err(SubmitError::Unknown), "not that its epoch is stale");
     quorum.abandon().await;
 }
