@@ -209,6 +209,10 @@ async fn build(
 
 /// Becomes part of the cluster and serves.
 pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), RunError> {
+    if !node.config.has_role(Role::Broker) {
+        node.stopping.cancelled().await;
+        return Ok(());
+    }
     let mut servers = Vec::new();
     let mut endpoints = Vec::new();
     for (index, listener) in node.config.listeners.iter().enumerate() {

@@ -48,26 +48,47 @@ impl Observer {
         Observer { links, image: Image::default(), end: 0, committed, leader }
     }
 
-    /// Asks one controller until it fails or is alone, then the next.
+    /// Asks one controller until it fails or is alone, then the next. Most nodes that the configuration names may be no
+    /// controllers: those that have answered come first, the others when none of them does.
     pub(super) async fn run(mut self) {
-        let controllers: Vec<i32> = self.links.nodes().collect();
-        if controllers.is_empty() {
+        let named: Vec<i32> = self.links.nodes().collect();
+        if named.is_empty() {
             tracing::error!("no controller is known: name them as peers in broker.yaml");
-            return;
         }
-        for node in controllers.into_iter().cycle() {
-            let target = Target { node, directory: None, purpose: Purpose::Client };
-            loop {
-                match self.step(target).await {
-                    Ok(News::Current) => {}
-                    Ok(News::Lonely) => break,
-                    Err(error) => {
-                        tracing::debug!(node, %error, "cannot follow the metadata at a controller");
-                        break;
-                    }
+        let mut known = named.clone();
+        loop {
+            let mut answered = Vec::new();
+            for node in &known {
+                if self.follow(*node).await {
+                    answered.push(*node);
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            known = match (answered.is_empty(), known.len() == named.len()) {
+                (true, _) => named.clone(),
+                (false, true) => answered,
+                // One that is down now will be up again.
+                (false, false) => known,
+            };
+            if named.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Whether that node gave any answer before it failed.
+    async fn follow(&mut self, node: i32) -> bool {
+        let target = Target { node, directory: None, purpose: Purpose::Client };
+        let mut has_answered = false;
+        loop {
+            match self.step(target).await {
+                Ok(News::Current) => has_answered = true,
+                Ok(News::Lonely) => return true,
+                Err(error) => {
+                    tracing::debug!(node, %error, "cannot follow the metadata at a controller");
+                    return has_answered;
                 }
             }
-            tokio::time::sleep(RETRY).await;
         }
     }
 

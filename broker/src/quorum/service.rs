@@ -23,6 +23,10 @@ const TAIL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// What a snapshot of the metadata may be.
 const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
 
+/// An observer that asked nothing for so long is none any more.
+const OBSERVER_FORGOTTEN: Duration = Duration::from_secs(300);
+const OBSERVERS_MAX: usize = 2000;
+
 /// A controller, as other nodes see it.
 #[derive(Debug)]
 pub(super) struct Service {
@@ -143,10 +147,7 @@ impl Service {
 
     /// What was committed and applied here. Anybody may ask any controller: what is committed stays so.
     async fn tail(&self, session: &Session, from: u64, wait_ms: u32) -> Result<Reply, String> {
-        self.observers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(session.node, (from, Instant::now()));
+        self.note_observer(session.node, from);
         let wait = Duration::from_millis(wait_ms.into()).min(TAIL_WAIT_MAX);
         let mut committed = self.committed.clone();
         let moved = async { committed.wait_for(|committed| committed.end > from).await.map(|now| now.end) };
@@ -162,6 +163,15 @@ impl Service {
         match self.log.tail(from, end).await.map_err(|error| error.to_string())? {
             Some(entries) if !entries.is_empty() => Ok(Reply::Tail { entries: Entries(entries), leader }),
             Some(_) | None => self.begin_snapshot(session),
+        }
+    }
+
+    fn note_observer(&self, node: i32, end: u64) {
+        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        observers.retain(|_, (_, asked)| now - *asked < OBSERVER_FORGOTTEN);
+        if observers.len() < OBSERVERS_MAX || observers.contains_key(&node) {
+            observers.insert(node, (end, now));
         }
     }
 
