@@ -1,5 +1,7 @@
 //! Several nodes over real sockets of this machine: they elect, commit, lose their leader, come back, lag behind.
 
+mod cut;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use types::{BrokerId, TopicId, Uuid};
 
+use self::cut::{Cut, CutTransport};
 use super::{BootstrapError, Committed, MetadataQuorum, Part, QuorumOptions, SubmitError};
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 
@@ -28,6 +31,7 @@ struct Cluster {
     folder: tempfile::TempDir,
     ports: Vec<u16>,
     nodes: Vec<Option<Node>>,
+    cut: Cut,
 }
 
 impl Cluster {
@@ -38,7 +42,7 @@ impl Cluster {
         let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         drop(sockets);
         let nodes = (0..count).map(|_| None).collect();
-        let mut cluster = Cluster { folder: tempfile::tempdir().unwrap(), ports, nodes };
+        let mut cluster = Cluster { folder: tempfile::tempdir().unwrap(), ports, nodes, cut: Cut::default() };
         for node in 0..count {
             cluster.start(node).await;
         }
@@ -58,7 +62,9 @@ impl Cluster {
     }
 
     async fn start(&mut self, node: usize) {
-        let started = start(&self.path(node), node, &self.ports, Some(self.ports[node])).await;
+        let own = self.ports[node];
+        let transport = CutTransport { own, cut: Arc::clone(&self.cut) };
+        let started = start(&self.path(node), node, &self.ports, Some(own), Arc::new(transport)).await;
         self.nodes[node] = Some(started);
     }
 
@@ -88,6 +94,11 @@ impl Cluster {
         eventually("a leader", agreed).await
     }
 
+    /// Nobody hears of a node any more, nor it of anybody, until the cut is taken back.
+    fn isolate(&self, node: usize) {
+        self.cut.lock().unwrap().insert(self.ports[node]);
+    }
+
     /// Ends a node as a kill would, as far as one process can.
     async fn kill(&mut self, node: usize) {
         let node = self.nodes[node].take().expect("it runs");
@@ -100,12 +111,17 @@ impl Cluster {
     }
 }
 
-async fn start(path: &Path, id: usize, ports: &[u16], port: Option<u16>) -> Node {
+async fn start(
+    path: &Path,
+    id: usize,
+    ports: &[u16],
+    port: Option<u16>,
+    transport: Arc<dyn Transport>,
+) -> Node {
     let node = i32::try_from(id).unwrap();
     let data_dir = Arc::new(DataDir::open(Arc::new(RealDisk), path, node, None).unwrap());
     let (publisher, published) = watch::channel(Committed::default());
     let blocking = Blocking::pool(2);
-    let transport = Arc::new(TcpTransport);
     let listener = match port {
         Some(port) => {
             let listener = transport.listen(&format!("127.0.0.1:{port}")).await.unwrap();
@@ -250,6 +266,40 @@ async fn nothing_committed_is_lost_with_the_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_decides_nothing_and_comes_back() {
+    let cluster = Cluster::founded(3).await;
+    cluster.node(0).register().await;
+    let old = cluster.leader().await;
+    let others = [(old + 1) % 3, (old + 2) % 3];
+    cluster.isolate(old);
+    let elected = || others.into_iter().find(|id| cluster.node(*id).quorum.status().is_leader);
+    eventually("another leader", elected).await;
+    assert!(cluster.node(old).create("alone").await.is_err(), "nobody can have agreed");
+    for id in others {
+        // What was on its way to the old controller is unknown.
+        let name = format!("without{id}");
+        while let Err(error) = cluster.node(id).create(&name).await {
+            assert_eq!(error, SubmitError::Unknown);
+        }
+    }
+    cluster.cut.lock().unwrap().clear();
+    cluster.node(old).knows(&format!("without{}", others[1])).await;
+    assert!(cluster.node(old).image().topic_named("alone").is_none());
+    eventually("one leader", || (!cluster.node(old).quorum.status().is_leader).then_some(())).await;
+    while let Err(error) = cluster.node(old).create("again").await {
+        assert_eq!(error, SubmitError::Unknown);
+    }
+    let names = |id: usize| {
+        let image = cluster.node(id).image();
+        image.topics().map(|topic| topic.name.to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    for id in others {
+        cluster.node(id).knows("again").await;
+        assert_eq!(names(id), names(old));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_was_stopped_goes_on() {
     let mut cluster = Cluster::founded(3).await;
     cluster.node(2).register().await;
@@ -366,7 +416,7 @@ async fn a_node_without_a_vote_follows_and_may_be_asked() {
         purge(cluster.node(id)).await;
     }
     let path = cluster.folder.path().join("observer");
-    let observer = start(&path, 7, &cluster.ports, None).await;
+    let observer = start(&path, 7, &cluster.ports, None, Arc::new(TcpTransport)).await;
     observer.knows("before").await;
     assert_eq!(observer.quorum.data_dir.cluster_id().as_deref(), Some(CLUSTER));
     eventually("the leader", || observer.quorum.status().leader).await;
@@ -389,7 +439,7 @@ async fn a_node_of_another_cluster_is_turned_away() {
     let data_dir = DataDir::open(Arc::new(RealDisk), &path, 5, None).unwrap();
     data_dir.set_cluster_id("another").unwrap();
     drop(data_dir);
-    let stranger = start(&path, 5, &cluster.ports, None).await;
+    let stranger = start(&path, 5, &cluster.ports, None, Arc::new(TcpTransport)).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(stranger.end(), 0);
     let target = super::Target { node: 0, directory: None, purpose: super::Purpose::Client };
