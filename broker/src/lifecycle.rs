@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::node::{NodeConfig, NodeConfigError, Role};
-use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
+use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Rejection, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage::{DataDir, OpenDirError, RealDisk, Shutdown};
@@ -21,9 +21,9 @@ use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, run_maintenance};
-use crate::quorum::{Committed, MetadataQuorum, QuorumOptions};
+use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
 use crate::seams::{Blocking, Listener, TcpTransport, Transport, Wall};
-use crate::{admin, publisher};
+use crate::{admin, heartbeat, publisher};
 
 /// Threads for work that waits for the disk.
 const BLOCKING_THREADS: usize = 8;
@@ -179,6 +179,7 @@ async fn build(
         listener,
         peers,
         defaults,
+        session_timeout: heartbeat::SESSION_TIMEOUT,
         published,
         transport,
         blocking: blocking.clone(),
@@ -229,6 +230,7 @@ pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), Ru
         servers.push((server, bound));
     }
     let epoch = register(node, endpoints).await;
+    tasks.spawn(heartbeat::run(Arc::clone(node), epoch));
     set_strays_aside(node).await;
     for (server, bound) in servers {
         tracing::info!(address = %bound, "listening");
@@ -267,6 +269,9 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
     let mut says_waiting = true;
     loop {
         let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
+        if let Err(SubmitError::Rejected(Rejection::DuplicateBrokerRegistration { .. })) = answer {
+            fence_former_life(node).await;
+        }
         if let Ok(Response::Registered(epoch)) = answer {
             remember_epoch(node, epoch).await;
             let unfenced = node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await;
@@ -280,6 +285,23 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
             );
         }
         tokio::time::sleep(REGISTER_RETRY).await;
+    }
+}
+
+/// Whoever was registered with this node's directory is gone, as this node holds its lock: the controller need not wait for
+/// the end of that session.
+async fn fence_former_life(node: &Arc<Node>) {
+    let broker = BrokerId(node.config.node_id);
+    let directory = node.partitions.data_dir().directory_id();
+    let former = node.metadata().committed().borrow().image.broker(broker).cloned();
+    let former = former.filter(|former| {
+        former.incarnation != node.incarnation && former.directories.contains(&directory) && !former.is_fenced
+    });
+    if let Some(former) = former {
+        let fence = Command::FenceBroker { broker, epoch: former.epoch };
+        if let Err(error) = node.metadata().submit(fence).await {
+            tracing::warn!(%error, "the former life of this broker was not fenced");
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use super::{BootstrapError, Committed, MetadataQuorum, Part, QuorumOptions, Subm
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 
 const CLUSTER: &str = "test-cluster";
+/// For tests whose brokers send no heartbeats.
+const NEVER: Duration = Duration::from_secs(3600);
 /// Far beyond what anything here takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,17 +34,24 @@ struct Cluster {
     ports: Vec<u16>,
     nodes: Vec<Option<Node>>,
     cut: Cut,
+    session_timeout: Duration,
 }
 
 impl Cluster {
     /// Starts so many nodes that know each other.
-    async fn new(count: usize) -> Cluster {
+    async fn new(count: usize, session_timeout: Duration) -> Cluster {
         let sockets: Vec<_> =
             (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         drop(sockets);
         let nodes = (0..count).map(|_| None).collect();
-        let mut cluster = Cluster { folder: tempfile::tempdir().unwrap(), ports, nodes, cut: Cut::default() };
+        let mut cluster = Cluster {
+            folder: tempfile::tempdir().unwrap(),
+            ports,
+            nodes,
+            cut: Cut::default(),
+            session_timeout,
+        };
         for node in 0..count {
             cluster.start(node).await;
         }
@@ -51,7 +60,12 @@ impl Cluster {
 
     /// Starts so many voters and founds their quorum.
     async fn founded(count: usize) -> Cluster {
-        let cluster = Cluster::new(count).await;
+        Cluster::founded_with(count, NEVER).await
+    }
+
+    /// The same, with brokers that are fenced when they are silent.
+    async fn founded_with(count: usize, session_timeout: Duration) -> Cluster {
+        let cluster = Cluster::new(count, session_timeout).await;
         cluster.found().await.unwrap();
         cluster.leader().await;
         cluster
@@ -64,7 +78,9 @@ impl Cluster {
     async fn start(&mut self, node: usize) {
         let own = self.ports[node];
         let transport = CutTransport { own, cut: Arc::clone(&self.cut) };
-        let started = start(&self.path(node), node, &self.ports, Some(own), Arc::new(transport)).await;
+        let started =
+            start(&self.path(node), node, &self.ports, Some(own), Arc::new(transport), self.session_timeout)
+                .await;
         self.nodes[node] = Some(started);
     }
 
@@ -117,6 +133,7 @@ async fn start(
     ports: &[u16],
     port: Option<u16>,
     transport: Arc<dyn Transport>,
+    session_timeout: Duration,
 ) -> Node {
     let node = i32::try_from(id).unwrap();
     let data_dir = Arc::new(DataDir::open(Arc::new(RealDisk), path, node, None).unwrap());
@@ -140,6 +157,7 @@ async fn start(
             replication_factor: 1,
             fixed: config::Overrides::new(),
         },
+        session_timeout,
         published,
         transport,
         blocking: blocking.clone(),
@@ -300,6 +318,47 @@ async fn a_leader_that_is_cut_off_decides_nothing_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_broker_is_fenced_also_by_a_controller_that_never_heard_of_it() {
+    let mut cluster = Cluster::founded_with(3, Duration::from_secs(2)).await;
+    let leader = cluster.leader().await;
+    let follower = (leader + 1) % 3;
+    cluster.node(leader).register().await;
+    let is_fenced = |cluster: &Cluster| {
+        let image = cluster.node(follower).image();
+        image.broker(BrokerId(0)).map(|broker| broker.is_fenced)
+    };
+    cluster.kill(leader).await;
+    eventually("another leader", || {
+        let status = cluster.node(follower).quorum.status();
+        status.leader.filter(|id| usize::try_from(*id) != Ok(leader))
+    })
+    .await;
+    let epoch = cluster.node(follower).image().broker(BrokerId(0)).expect("it is registered").epoch;
+    let heartbeat = || async {
+        let heartbeat = metadata::BrokerHeartbeat {
+            broker: BrokerId(0),
+            epoch,
+            metadata_end: cluster.node(follower).quorum.handle().published_end(),
+            ..metadata::BrokerHeartbeat::default()
+        };
+        cluster.node(follower).quorum.handle().submit(Command::BrokerHeartbeat(heartbeat)).await
+    };
+    // As long as it speaks it lives, for longer than one session.
+    let until = tokio::time::Instant::now() + Duration::from_secs(3);
+    while tokio::time::Instant::now() < until {
+        match heartbeat().await {
+            Ok(Response::Heartbeat(reply)) => assert!(!reply.is_fenced),
+            other => assert_eq!(other, Err(SubmitError::Unknown)),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(is_fenced(&cluster), Some(false));
+    eventually("the end of its session", || is_fenced(&cluster).filter(|is_fenced| *is_fenced)).await;
+    let Ok(Response::Heartbeat(reply)) = heartbeat().await else { panic!("there is a controller") };
+    assert!(!reply.is_fenced, "it speaks again, and has taken all in");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_was_stopped_goes_on() {
     let mut cluster = Cluster::founded(3).await;
     cluster.node(2).register().await;
@@ -358,7 +417,7 @@ async fn a_wiped_directory_is_another_voter() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn voters_that_are_not_there_or_not_free_found_nothing() {
-    let mut cluster = Cluster::new(3).await;
+    let mut cluster = Cluster::new(3, NEVER).await;
     let directory = |cluster: &Cluster, node: usize| cluster.node(node).quorum.data_dir.directory_id();
     let (zero, one) = (directory(&cluster, 0), directory(&cluster, 1));
     let stranger = Uuid::from_random([9; 16]);
@@ -416,7 +475,7 @@ async fn a_node_without_a_vote_follows_and_may_be_asked() {
         purge(cluster.node(id)).await;
     }
     let path = cluster.folder.path().join("observer");
-    let observer = start(&path, 7, &cluster.ports, None, Arc::new(TcpTransport)).await;
+    let observer = start(&path, 7, &cluster.ports, None, Arc::new(TcpTransport), NEVER).await;
     observer.knows("before").await;
     assert_eq!(observer.quorum.data_dir.cluster_id().as_deref(), Some(CLUSTER));
     eventually("the leader", || observer.quorum.status().leader).await;
@@ -439,7 +498,7 @@ async fn a_node_of_another_cluster_is_turned_away() {
     let data_dir = DataDir::open(Arc::new(RealDisk), &path, 5, None).unwrap();
     data_dir.set_cluster_id("another").unwrap();
     drop(data_dir);
-    let stranger = start(&path, 5, &cluster.ports, None, Arc::new(TcpTransport)).await;
+    let stranger = start(&path, 5, &cluster.ports, None, Arc::new(TcpTransport), NEVER).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(stranger.end(), 0);
     let target = super::Target { node: 0, directory: None, purpose: super::Purpose::Client };

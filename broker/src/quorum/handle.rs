@@ -56,6 +56,11 @@ impl MetadataHandle {
         Arc::clone(&self.published.borrow().image)
     }
 
+    /// The end of the log up to which this node has acted.
+    pub(crate) fn published_end(&self) -> u64 {
+        self.published.borrow().end
+    }
+
     /// The committed image as it changes, before the node has acted on it.
     pub(crate) fn committed(&self) -> watch::Receiver<Committed> {
         self.committed.clone()

@@ -89,6 +89,8 @@ pub(crate) struct QuorumOptions {
     pub(crate) peers: Vec<(i32, String, u16)>,
     /// For the controller's decisions.
     pub(crate) defaults: ControllerDefaults,
+    /// After what silence the active controller takes a broker for gone.
+    pub(crate) session_timeout: Duration,
     /// What the node has acted on.
     pub(crate) published: watch::Receiver<Committed>,
     /// The seams.
@@ -168,8 +170,18 @@ pub(crate) enum BootstrapError {
 impl MetadataQuorum {
     /// Opens the log and starts raft over it, or begins to follow. A controller does nothing before the quorum is founded.
     pub(crate) async fn start(options: QuorumOptions) -> io::Result<MetadataQuorum> {
-        let QuorumOptions { data_dir, node, listener, peers, defaults, published, transport, blocking, wall } =
-            options;
+        let QuorumOptions {
+            data_dir,
+            node,
+            listener,
+            peers,
+            defaults,
+            session_timeout,
+            published,
+            transport,
+            blocking,
+            wall,
+        } = options;
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let addresses = peers.into_iter().map(|(id, host, port)| (id, VoterAddress { host, port })).collect();
         let links = Links::new(
@@ -186,15 +198,16 @@ impl MetadataQuorum {
                 let address = VoterAddress { host, port: listener.local_addr()?.port() };
                 let (service, committed) = start_raft(&data_dir, node, &links, blocking, wall).await?;
                 let (raft, commands) = (service.0.raft.clone(), service.0.commands.clone());
-                let office = controller::run(
-                    raft.clone(),
-                    service.0.voter,
+                let task = controller::Task {
+                    raft: raft.clone(),
+                    voter: service.0.voter,
                     defaults,
+                    session_timeout,
                     wall,
-                    committed.clone(),
-                    service.1,
-                );
-                tasks.spawn(stopping.clone().run_until_cancelled_owned(office));
+                    committed: committed.clone(),
+                    waiting: service.1,
+                };
+                tasks.spawn(stopping.clone().run_until_cancelled_owned(task.run()));
                 let service = Arc::new(service.0);
                 tasks.spawn(server::run(listener, Arc::clone(&service), stopping.clone()));
                 (Part::Controller(service, address), Controller::Voter { raft, commands }, committed)

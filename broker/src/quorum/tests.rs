@@ -39,6 +39,8 @@ pub(super) async fn start_on(disk: Arc<dyn Disk>, path: &Path) -> Quorum {
         listener: Some((listener, "127.0.0.1".to_owned())),
         peers: Vec::new(),
         defaults,
+        // Brokers of these tests send no heartbeats.
+        session_timeout: std::time::Duration::from_secs(3600),
         published,
         transport,
         blocking: blocking.clone(),
