@@ -178,20 +178,31 @@ async fn start(
 }
 
 impl Node {
+    /// Its process is gone, as far as that can be within one.
+    async fn die(self) {
+        self.quorum.end_tasks().await;
+        self.publisher.abort();
+    }
+
     fn image(&self) -> Arc<Image> {
         self.quorum.handle().image()
     }
 
     /// A broker that new topics can be placed on.
     async fn register(&self) {
+        self.register_at(BrokerId(0), Vec::new()).await;
+    }
+
+    async fn register_at(&self, broker: BrokerId, endpoints: Vec<metadata::Endpoint>) {
         let registration = metadata::BrokerRegistration {
-            broker: BrokerId(0),
+            broker,
             incarnation: Uuid::from_random([3; 16]),
+            endpoints,
             ..metadata::BrokerRegistration::default()
         };
         let answer = self.quorum.handle().submit(Command::RegisterBroker(registration)).await;
         let Ok(Response::Registered(epoch)) = answer else { panic!("{answer:?}") };
-        let unfence = Command::UnfenceBroker { broker: BrokerId(0), epoch };
+        let unfence = Command::UnfenceBroker { broker, epoch };
         self.quorum.handle().submit(unfence).await.unwrap();
     }
 
@@ -356,6 +367,48 @@ async fn a_silent_broker_is_fenced_also_by_a_controller_that_never_heard_of_it()
     eventually("the end of its session", || is_fenced(&cluster).filter(|is_fenced| *is_fenced)).await;
     let Ok(Response::Heartbeat(reply)) = heartbeat().await else { panic!("there is a controller") };
     assert!(!reply.is_fenced, "it speaks again, and has taken all in");
+}
+
+/// The sockets of a broker: somebody listens, until this is dropped.
+fn endpoint() -> (std::net::TcpListener, Vec<metadata::Endpoint>) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let host = "127.0.0.1".to_owned();
+    (socket, vec![metadata::Endpoint { listener: "PLAINTEXT".to_owned(), host, port }])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_whose_process_is_gone_is_fenced_at_once() {
+    let mut cluster = Cluster::founded(3).await;
+    let path = cluster.folder.path().join("broker");
+    let broker = start(&path, 7, &cluster.ports, None, Arc::new(TcpTransport), NEVER).await;
+    eventually("the leader", || broker.quorum.status().leader).await;
+    let (socket, endpoints) = endpoint();
+    broker.register_at(BrokerId(7), endpoints).await;
+    // With the one that dies with the controller.
+    let (other, endpoints) = endpoint();
+    broker.register_at(BrokerId(8), endpoints).await;
+    let fenced = |cluster: &Cluster, node: usize, id: i32| {
+        let image = cluster.node(node).image();
+        image.broker(BrokerId(id)).filter(|broker| broker.is_fenced).map(|_| ())
+    };
+    let leader = cluster.leader().await;
+    // A broken connection alone means nothing.
+    broker.die().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(fenced(&cluster, leader, 7), None);
+
+    let broker = start(&path, 7, &cluster.ports, None, Arc::new(TcpTransport), NEVER).await;
+    broker.create("t").await.unwrap();
+    drop(socket);
+    broker.die().await;
+    eventually("the fencing", || fenced(&cluster, leader, 7)).await;
+
+    drop(other);
+    let follower = (leader + 1) % 3;
+    assert_eq!(fenced(&cluster, follower, 8), None);
+    cluster.kill(leader).await;
+    eventually("the fencing by the next controller", || fenced(&cluster, follower, 8)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,7 @@ use types::{Decision, Shard};
 
 use super::SubmitError;
 use super::codec;
+use super::probe::Prober;
 use super::raft::{CommittedLeaderId, Proposal, Raft, VoterId};
 use super::state_machine::Committed;
 use crate::seams::Wall;
@@ -68,6 +69,7 @@ struct Active {
 pub(super) struct Task {
     pub(super) raft: Raft,
     pub(super) voter: VoterId,
+    pub(super) prober: Prober,
     pub(super) defaults: ControllerDefaults,
     pub(super) session_timeout: Duration,
     pub(super) wall: Wall,
@@ -120,6 +122,7 @@ impl Task {
             }
             None => {
                 tracing::info!(term = office.term, "this node is the active controller");
+                self.prober.probe_all();
                 let (now, defaults) = (self.wall.now(), self.defaults.clone());
                 Controller::take_office(now, image, base.end, defaults, self.session_timeout)
             }

@@ -133,6 +133,16 @@ impl Links {
         self.shared.addresses.keys().copied()
     }
 
+    /// What ends with the quorum.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.shared.tasks
+    }
+
+    /// When that is.
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.shared.stopping
+    }
+
     /// Where a node is, if the configuration says so.
     pub(super) fn address(&self, node: i32) -> Option<&VoterAddress> {
         self.shared.addresses.get(&node)

@@ -10,6 +10,7 @@ mod log_store;
 mod message;
 mod network;
 mod observer;
+mod probe;
 mod raft;
 mod server;
 mod service;
@@ -38,6 +39,7 @@ use self::log_store::LogStore;
 use self::message::Purpose;
 use self::network::Network;
 use self::observer::Observer;
+use self::probe::Prober;
 use self::raft::{Raft, VoterAddress, VoterId};
 use self::service::Service;
 pub(crate) use self::state_machine::Committed;
@@ -185,7 +187,7 @@ impl MetadataQuorum {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let addresses = peers.into_iter().map(|(id, host, port)| (id, VoterAddress { host, port })).collect();
         let links = Links::new(
-            transport,
+            Arc::clone(&transport),
             Arc::clone(&data_dir),
             blocking.clone(),
             node,
@@ -196,11 +198,14 @@ impl MetadataQuorum {
         let (part, controller, committed) = match listener {
             Some((listener, host)) => {
                 let address = VoterAddress { host, port: listener.local_addr()?.port() };
-                let (service, committed) = start_raft(&data_dir, node, &links, blocking, wall).await?;
+                let (service, committed) =
+                    start_raft(&data_dir, node, &links, transport, blocking, wall).await?;
                 let (raft, commands) = (service.0.raft.clone(), service.0.commands.clone());
+                let prober = service.0.prober.clone();
                 let task = controller::Task {
                     raft: raft.clone(),
                     voter: service.0.voter,
+                    prober,
                     defaults,
                     session_timeout,
                     wall,
@@ -384,6 +389,7 @@ async fn start_raft(
     data_dir: &Arc<DataDir>,
     node: i32,
     links: &Links,
+    transport: Arc<dyn Transport>,
     blocking: Blocking,
     wall: Wall,
 ) -> io::Result<((Service, mpsc::Receiver<controller::Submission>), watch::Receiver<Committed>)> {
@@ -408,8 +414,16 @@ async fn start_raft(
     let raft =
         Raft::new(voter, config, network, log.clone(), state_machine).await.map_err(io::Error::other)?;
     let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let prober = Prober {
+        transport,
+        committed: committed.clone(),
+        commands: commands.clone(),
+        tasks: links.tasks().clone(),
+        stopping: links.stopping().clone(),
+    };
     let service = Service {
         voter,
+        prober,
         data_dir: Arc::clone(data_dir),
         blocking,
         raft,

@@ -11,6 +11,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use types::BrokerId;
 
 use super::link::{numbered, unnumbered, write_frame};
 use super::message::{FRAME_BYTES_MAX, Hello, MAGIC, Purpose, Refusal, Request, VERSION, Welcome};
@@ -116,7 +117,11 @@ async fn serve(service: Arc<Service>, mut stream: Box<dyn Stream>) -> Result<(),
         return Ok(());
     }
     // The caller asks nothing before it has read the answer: the first reader holds no more than the handshake.
-    requests(&service, &Session::new(hello.purpose, hello.node), stream).await
+    let ended = requests(&service, &Session::new(hello.purpose, hello.node), stream).await;
+    if hello.purpose == Purpose::Client {
+        service.prober.fence_if_gone(BrokerId(hello.node)).await;
+    }
+    ended
 }
 
 /// Whether a caller is who it should be, and takes this node for what it is.

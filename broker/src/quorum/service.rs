@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::controller::{Submission, submit_here};
 use super::log_store::LogStore;
 use super::message::{CHUNK_BYTES, Entries, Purpose, Reply, Request};
+use super::probe::Prober;
 use super::raft::{Raft, Vote, VoterId};
 use super::state_machine::{Committed, Snapshot, snapshot_meta};
 use super::{SUBMIT_TIMEOUT, codec};
@@ -31,6 +32,7 @@ const OBSERVERS_MAX: usize = 2000;
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) voter: VoterId,
+    pub(super) prober: Prober,
     pub(super) data_dir: Arc<DataDir>,
     pub(super) blocking: Blocking,
     pub(super) raft: Raft,
