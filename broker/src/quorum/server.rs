@@ -179,3 +179,6 @@ async fn requests(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
