@@ -270,7 +270,7 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
     loop {
         let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
         if let Err(SubmitError::Rejected(Rejection::DuplicateBrokerRegistration { .. })) = answer {
-            fence_former_life(node).await;
+            fence_former_life(node, &registration.endpoints).await;
         }
         if let Ok(Response::Registered(epoch)) = answer {
             remember_epoch(node, epoch).await;
@@ -288,14 +288,17 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
     }
 }
 
-/// Whoever was registered with this node's directory is gone, as this node holds its lock: the controller need not wait for
-/// the end of that session.
-async fn fence_former_life(node: &Arc<Node>) {
+/// Whoever was registered with this node's directory and addresses is gone, as this node holds both: the controller need
+/// not wait for the end of that session. A copy of a disk has other addresses, and waits.
+async fn fence_former_life(node: &Arc<Node>, endpoints: &[Endpoint]) {
     let broker = BrokerId(node.config.node_id);
     let directory = node.partitions.data_dir().directory_id();
     let former = node.metadata().committed().borrow().image.broker(broker).cloned();
     let former = former.filter(|former| {
-        former.incarnation != node.incarnation && former.directories.contains(&directory) && !former.is_fenced
+        former.incarnation != node.incarnation
+            && former.directories.contains(&directory)
+            && former.endpoints == endpoints
+            && !former.is_fenced
     });
     if let Some(former) = former {
         let fence = Command::FenceBroker { broker, epoch: former.epoch };
