@@ -554,7 +554,7 @@ async fn a_node_of_another_cluster_is_turned_away() {
     let stranger = start(&path, 5, &cluster.ports, None, Arc::new(TcpTransport), NEVER).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(stranger.end(), 0);
-    let target = super::Target { node: 0, directory: None, purpose: super::Purpose::Client };
+    let target = super::link::Target { node: 0, directory: None, purpose: super::message::Purpose::Client };
     let request = super::message::Request::Tail { from: 0, wait_ms: 0 };
     let refused = stranger.quorum.links.call(target, None, &request, PATIENCE).await;
     let refused = refused.unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! The metadata quorum: openraft over the node's own log, and the controller on top of it. openraft's types stay in here.
 
+mod bootstrap;
 mod codec;
 mod commands;
 mod controller;
@@ -17,7 +18,7 @@ mod service;
 mod state_machine;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,13 +31,13 @@ use storage::DataDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{ErrorCode, Uuid};
+use types::ErrorCode;
 
+pub(crate) use self::bootstrap::BootstrapError;
 use self::handle::Controller;
 pub(crate) use self::handle::MetadataHandle;
-use self::link::{Links, Target};
+use self::link::Links;
 use self::log_store::LogStore;
-use self::message::Purpose;
 use self::network::Network;
 use self::observer::Observer;
 use self::probe::Prober;
@@ -135,40 +136,6 @@ impl SubmitError {
     }
 }
 
-/// Why a quorum was not founded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BootstrapError {
-    /// The node belongs to a cluster already.
-    #[error("this node belongs to cluster {found}, not to {asked}")]
-    OtherCluster {
-        /// Its cluster.
-        found: String,
-        /// The one that was asked for.
-        asked: String,
-    },
-    /// The request is for other voters than this node.
-    #[error(
-        "a quorum is founded by its voter with the lowest id, and this is node {node} with directory {directory}"
-    )]
-    OtherVoters {
-        /// This node.
-        node: i32,
-        /// Its directory.
-        directory: Uuid,
-    },
-    /// Another voter is not what it has to be.
-    #[error("voter {node}: {problem}")]
-    Voter {
-        /// Which.
-        node: i32,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The disk or openraft failed.
-    #[error("the quorum could not be founded: {0}")]
-    Failed(String),
-}
-
 impl MetadataQuorum {
     /// Opens the log and starts raft over it, or begins to follow. A controller does nothing before the quorum is founded.
     pub(crate) async fn start(options: QuorumOptions) -> io::Result<MetadataQuorum> {
@@ -242,51 +209,6 @@ impl MetadataQuorum {
     /// How the rest of the node reads and changes metadata.
     pub(crate) fn handle(&self) -> &MetadataHandle {
         &self.handle
-    }
-
-    /// Founds the quorum with these voters, of which this node has the lowest id. Asking again for the same changes nothing.
-    pub(crate) async fn bootstrap(
-        &self,
-        cluster_id: &str,
-        voters: &[(i32, Uuid)],
-    ) -> Result<(), BootstrapError> {
-        if let Some(found) = self.data_dir.cluster_id().filter(|found| found != cluster_id) {
-            return Err(BootstrapError::OtherCluster { found, asked: cluster_id.to_owned() });
-        }
-        let directory = self.data_dir.directory_id();
-        let others = || BootstrapError::OtherVoters { node: self.node, directory };
-        let Part::Controller(service, address) = &self.part else { return Err(others()) };
-        let lowest = voters.iter().min().copied();
-        let ids: BTreeSet<i32> = voters.iter().map(|(node, _)| *node).collect();
-        if lowest != Some((self.node, directory)) || ids.len() != voters.len() {
-            return Err(others());
-        }
-        let failed = |error: &dyn std::fmt::Display| BootstrapError::Failed(error.to_string());
-        if service.raft.is_initialized().await.map_err(|error| failed(&error))? {
-            return Ok(());
-        }
-        let mut members = BTreeMap::from([(service.voter, address.clone())]);
-        for (node, directory) in voters.iter().filter(|(node, _)| *node != self.node) {
-            let address = self.check_voter(*node, *directory).await?;
-            members.insert(VoterId { node: *node, directory: *directory }, address);
-        }
-        let (data_dir, noted) = (Arc::clone(&self.data_dir), cluster_id.to_owned());
-        let noted = service.blocking.run(move || data_dir.set_cluster_id(&noted)).await;
-        noted.map_err(|error| failed(&error))?;
-        service.raft.initialize(members).await.map_err(|error| failed(&error))?;
-        tracing::info!(cluster_id, voter = %service.voter, voters = voters.len(), "founded the metadata quorum");
-        Ok(())
-    }
-
-    /// A voter must be there, with the directory that is asked for, and part of no cluster: one that is may have a quorum.
-    async fn check_voter(&self, node: i32, directory: Uuid) -> Result<VoterAddress, BootstrapError> {
-        let problem = |problem: String| BootstrapError::Voter { node, problem };
-        let target = Target { node, directory: Some(directory), purpose: Purpose::Probe };
-        let cluster_id = self.links.probe(target).await.map_err(|error| problem(error.to_string()))?;
-        if let Some(found) = cluster_id {
-            return Err(problem(format!("it belongs to cluster {found}: this node joins that one instead")));
-        }
-        self.links.address(node).cloned().ok_or_else(|| problem("its address is not known".to_owned()))
     }
 
     /// Who leads the quorum, its term, and whether that is this node.
