@@ -118,7 +118,7 @@ async fn bootstrap(
         Ok(()) => "founded\n".into_response(),
         Err(error) => {
             let status = match error {
-                BootstrapError::OtherCluster { .. } => StatusCode::CONFLICT,
+                BootstrapError::OtherCluster { .. } | BootstrapError::Voter { .. } => StatusCode::CONFLICT,
                 BootstrapError::OtherVoters { .. } => StatusCode::BAD_REQUEST,
                 BootstrapError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };

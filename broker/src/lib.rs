@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod coordinators;
+mod heartbeat;
 mod lifecycle;
 mod metrics;
 mod net;

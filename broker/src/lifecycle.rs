@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use config::BrokerConfig;
 use config::node::{NodeConfig, NodeConfigError, Role};
-use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Response};
+use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Rejection, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage::{DataDir, OpenDirError, RealDisk, Shutdown};
@@ -23,9 +23,9 @@ use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_maintenance};
 use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers};
-use crate::quorum::{Committed, MetadataQuorum};
-use crate::seams::{Blocking, TcpTransport, Transport, Wall};
-use crate::{admin, publisher};
+use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
+use crate::seams::{Blocking, Listener, TcpTransport, Transport, Wall};
+use crate::{admin, heartbeat, publisher};
 
 /// Threads for work that waits for the disk.
 const BLOCKING_THREADS: usize = 8;
@@ -144,15 +144,12 @@ fn raise_file_limit() {
 }
 
 fn check_roles(config: &NodeConfig) -> Result<(), RunError> {
-    if !config.has_role(Role::Broker) || !config.has_role(Role::Controller) {
-        let message = "roles: this release runs nodes that are both broker and controller";
+    if !config.has_role(Role::Controller) && config.peers.is_empty() {
+        let message = "peers: a node that is no controller needs to know the controllers";
         return Err(RunError::Unsupported(message.to_owned()));
     }
     if config.data_dirs.len() > 1 {
         return Err(RunError::Unsupported("dataDirs: this release uses one directory".to_owned()));
-    }
-    if !config.peers.is_empty() {
-        return Err(RunError::Unsupported("peers: this release runs clusters of one node".to_owned()));
     }
     Ok(())
 }
@@ -165,6 +162,27 @@ fn open_data_dir(config: &NodeConfig) -> Result<DataDir, RunError> {
         .set_low_water_bytes(u64::try_from(low_water).ok())
         .map_err(|source| RunError::Io { what: format!("{}", path.display()), source })?;
     Ok(data_dir)
+}
+
+/// Where other nodes reach this controller. Alone it need not be reached, and takes any port of this machine.
+async fn controller_listener(
+    config: &NodeConfig,
+    transport: &dyn Transport,
+) -> Result<Option<(Box<dyn Listener>, String)>, RunError> {
+    if !config.has_role(Role::Controller) {
+        return Ok(None);
+    }
+    let bind = config.controller.as_ref().map_or("127.0.0.1:0", |controller| controller.bind.as_str());
+    let listener =
+        transport.listen(bind).await.map_err(|source| listen_error("controller.bind", bind, source))?;
+    let bound = bind.rsplit_once(':').map_or(bind, |(host, _)| host);
+    // Others know this node by their own configuration; this is for voters that come later.
+    let advertised = config.listeners.first().map(|listener| listener.advertised.host.clone());
+    let host = match bound {
+        "0.0.0.0" | "[::]" => advertised.unwrap_or_else(|| bound.to_owned()),
+        bound => bound.to_owned(),
+    };
+    Ok(Some((listener, host)))
 }
 
 async fn build(
@@ -180,20 +198,22 @@ async fn build(
         replication_factor: i16::try_from(broker_config.default_replication_factor).unwrap_or(i16::MAX),
         fixed: static_config.clone(),
     };
-    let controller = config.controller.as_ref().and_then(|controller| controller.bind.rsplit_once(':'));
-    let address =
-        controller.map_or((String::new(), 0), |(host, port)| (host.to_owned(), port.parse().unwrap_or(0)));
-    let quorum = MetadataQuorum::start(
-        Arc::clone(&data_dir),
-        config.node_id,
-        address,
+    let transport: Arc<dyn Transport> = Arc::new(TcpTransport);
+    let listener = controller_listener(&config, &*transport).await?;
+    let peers = config.peers.iter().map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
+    let options = QuorumOptions {
+        data_dir: Arc::clone(&data_dir),
+        node: config.node_id,
+        listener,
+        peers,
         defaults,
+        session_timeout: heartbeat::SESSION_TIMEOUT,
         published,
-        blocking.clone(),
+        transport,
+        blocking: blocking.clone(),
         wall,
-    )
-    .await
-    .map_err(RunError::Quorum)?;
+    };
+    let quorum = MetadataQuorum::start(options).await.map_err(RunError::Quorum)?;
     let sessions = SessionConfig {
         slots_max: usize::try_from(broker_config.max_incremental_fetch_session_cache_slots).unwrap_or(0),
         eviction_after: SESSION_EVICTION,
@@ -227,6 +247,10 @@ fn replica_settings(config: &NodeConfig, broker_config: &BrokerConfig) -> Replic
 
 /// Becomes part of the cluster and serves.
 pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), RunError> {
+    if !node.config.has_role(Role::Broker) {
+        node.stopping.cancelled().await;
+        return Ok(());
+    }
     let mut servers = Vec::new();
     let mut endpoints = Vec::new();
     for (index, listener) in node.config.listeners.iter().enumerate() {
@@ -243,6 +267,7 @@ pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), Ru
         servers.push((server, bound));
     }
     let epoch = register(node, endpoints).await;
+    tasks.spawn(heartbeat::run(Arc::clone(node), epoch));
     set_strays_aside(node).await;
     for (server, bound) in servers {
         tracing::info!(address = %bound, "listening");
@@ -281,6 +306,9 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
     let mut says_waiting = true;
     loop {
         let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
+        if let Err(SubmitError::Rejected(Rejection::DuplicateBrokerRegistration { .. })) = answer {
+            fence_former_life(node, &registration.endpoints).await;
+        }
         if let Ok(Response::Registered(epoch)) = answer {
             remember_epoch(node, epoch).await;
             let unfenced = node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await;
@@ -294,6 +322,26 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
             );
         }
         tokio::time::sleep(REGISTER_RETRY).await;
+    }
+}
+
+/// Whoever was registered with this node's directory and addresses is gone, as this node holds both: the controller need
+/// not wait for the end of that session. A copy of a disk has other addresses, and waits.
+async fn fence_former_life(node: &Arc<Node>, endpoints: &[Endpoint]) {
+    let broker = BrokerId(node.config.node_id);
+    let directory = node.partitions.data_dir().directory_id();
+    let former = node.metadata().committed().borrow().image.broker(broker).cloned();
+    let former = former.filter(|former| {
+        former.incarnation != node.incarnation
+            && former.directories.contains(&directory)
+            && former.endpoints == endpoints
+            && !former.is_fenced
+    });
+    if let Some(former) = former {
+        let fence = Command::FenceBroker { broker, epoch: former.epoch };
+        if let Err(error) = node.metadata().submit(fence).await {
+            tracing::warn!(%error, "the former life of this broker was not fenced");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use config::node::NodeConfig;
+use config::node::{NodeConfig, Role};
 use config::{BrokerConfig, Overrides};
 use metadata::ProducerIdBlock;
 use replication::FetchSessions;
@@ -102,8 +102,12 @@ impl Node {
         }
     }
 
-    /// Whether it serves clients.
+    /// Whether it does what it is there for: a broker serves clients, a controller knows of a leader.
     pub(crate) fn is_ready(&self) -> bool {
-        self.registration.borrow().is_some() && !self.stopping.is_cancelled()
+        let does = match self.config.has_role(Role::Broker) {
+            true => self.registration.borrow().is_some(),
+            false => self.quorum.status().leader.is_some(),
+        };
+        does && !self.stopping.is_cancelled()
     }
 }

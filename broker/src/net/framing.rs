@@ -14,14 +14,14 @@ const RESERVE_BYTES_MAX: usize = 4 << 20;
 
 /// Reads frames from a connection. Cancelling [`FrameReader::next`] loses nothing.
 #[derive(Debug)]
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     buffer: BytesMut,
     frame_bytes_max: usize,
 }
 
 /// What ends a connection that is read from.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     /// The peer hung up in the middle of a frame, or the socket failed.
     #[error("the connection broke")]
     Io(#[from] io::Error),
@@ -36,12 +36,12 @@ pub(super) enum FrameError {
 }
 
 impl FrameReader {
-    pub(super) fn new(frame_bytes_max: usize) -> FrameReader {
+    pub(crate) fn new(frame_bytes_max: usize) -> FrameReader {
         FrameReader { buffer: BytesMut::new(), frame_bytes_max }
     }
 
     /// The next frame without its length; `None` when the peer hung up between two.
-    pub(super) async fn next(
+    pub(crate) async fn next(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin + ?Sized),
     ) -> Result<Option<Bytes>, FrameError> {

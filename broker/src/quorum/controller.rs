@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::ready;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,6 +16,7 @@ use types::{Decision, Shard};
 
 use super::SubmitError;
 use super::codec;
+use super::probe::Prober;
 use super::raft::{CommittedLeaderId, Proposal, Raft, VoterId};
 use super::state_machine::Committed;
 use crate::seams::Wall;
@@ -23,6 +25,12 @@ use crate::seams::Wall;
 const COMMANDS_A_ROUND_MAX: usize = 64;
 /// What one command may write: an entry is held in memory several times, and sent to other voters in one piece.
 const ENTRY_BYTES_MAX: usize = 8 << 20;
+
+/// A leader that nobody follows any more does not know it: it is not the active controller while it cannot tell.
+const OFFICE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// However much there is to do, time passes no faster than that for the controller.
+const BETWEEN_TICKS_MIN: Duration = Duration::from_millis(50);
 
 type Decided = Decision<MetadataRecord, Response>;
 
@@ -33,27 +41,102 @@ pub(super) struct Submission {
     pub(super) answer: oneshot::Sender<Result<(Response, u64), SubmitError>>,
 }
 
-/// Runs as long as somebody can submit.
-pub(super) async fn run(
-    raft: Raft,
-    voter: VoterId,
-    defaults: ControllerDefaults,
-    wall: Wall,
-    committed: watch::Receiver<Committed>,
-    mut waiting: mpsc::Receiver<Submission>,
-) {
-    let mut submissions = Vec::with_capacity(COMMANDS_A_ROUND_MAX);
-    while waiting.recv_many(&mut submissions, COMMANDS_A_ROUND_MAX).await > 0 {
-        let Some(office) = office(&raft, voter).await else {
+/// Hands a command to this node's controller, which carries it out if it is the active one.
+pub(super) async fn submit_here(
+    commands: &mpsc::Sender<Submission>,
+    command: Command,
+    timeout: Duration,
+) -> Result<(Response, u64), SubmitError> {
+    let (answer, answered) = oneshot::channel();
+    commands.try_send(Submission { command, answer }).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+        mpsc::error::TrySendError::Closed(_) => SubmitError::NoController,
+    })?;
+    match tokio::time::timeout(timeout, answered).await {
+        Ok(Ok(outcome)) => outcome,
+        // The task ended, or waits for a quorum that is not there.
+        Ok(Err(_)) | Err(_) => Err(SubmitError::Unknown),
+    }
+}
+
+/// What the active controller keeps as long as it is in office.
+struct Active {
+    office: CommittedLeaderId,
+    controller: Controller,
+}
+
+/// The task: takes office when this node leads, carries out what comes, and lets time pass.
+pub(super) struct Task {
+    pub(super) raft: Raft,
+    pub(super) voter: VoterId,
+    pub(super) prober: Prober,
+    pub(super) defaults: ControllerDefaults,
+    pub(super) session_timeout: Duration,
+    pub(super) wall: Wall,
+    pub(super) committed: watch::Receiver<Committed>,
+    pub(super) waiting: mpsc::Receiver<Submission>,
+}
+
+impl Task {
+    /// Runs as long as somebody can submit.
+    pub(super) async fn run(mut self) {
+        let mut active = None;
+        let mut leadership = self.raft.server_metrics();
+        let mut submissions = Vec::with_capacity(COMMANDS_A_ROUND_MAX);
+        let mut not_before = tokio::time::Instant::now();
+        loop {
+            let deadline = active.as_ref().and_then(|active: &Active| active.controller.next_deadline());
+            let deadline = deadline.map(|deadline| self.wall.instant(deadline).max(not_before));
+            tokio::select! {
+                received = self.waiting.recv_many(&mut submissions, COMMANDS_A_ROUND_MAX) => {
+                    if received == 0 {
+                        return;
+                    }
+                }
+                // A new leader counts from now on who is silent, whether or not somebody asks it for something.
+                changed = leadership.changed() => if changed.is_err() { return },
+                () = sleep_until(deadline) => {
+                    not_before = tokio::time::Instant::now() + BETWEEN_TICKS_MIN;
+                    submissions.push(Submission { command: Command::Tick, answer: oneshot::channel().0 });
+                }
+            }
+            active = self.round(active, &mut submissions).await;
+        }
+    }
+
+    /// Carries out what came. Gives up the office with the first failure: what was decided on the draft is void then.
+    async fn round(&self, active: Option<Active>, submissions: &mut Vec<Submission>) -> Option<Active> {
+        let Some(office) = office(&self.raft, self.voter).await else {
             for submission in submissions.drain(..) {
                 submission.answer.send(Err(SubmitError::NoController)).ok();
             }
-            continue;
+            return None;
         };
         // The draft starts from the committed image of the round, because the round before it has been waited for.
-        let base = committed.borrow().clone();
-        let draft = Controller::new((*base.image).clone(), defaults.clone());
-        Round { raft: &raft, office, base_end: base.end, wall }.run(draft, submissions.drain(..)).await;
+        let base = self.committed.borrow().clone();
+        let image = (*base.image).clone();
+        let mut controller = match active.filter(|active| active.office == office) {
+            Some(mut active) => {
+                active.controller.rebase(image);
+                active.controller
+            }
+            None => {
+                tracing::info!(term = office.term, "this node is the active controller");
+                self.prober.probe_all();
+                let (now, defaults) = (self.wall.now(), self.defaults.clone());
+                Controller::take_office(now, image, base.end, defaults, self.session_timeout)
+            }
+        };
+        let round = Round { raft: &self.raft, office, base_end: base.end, wall: self.wall };
+        let is_committed = round.run(&mut controller, submissions.drain(..)).await;
+        is_committed.then_some(Active { office, controller })
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -66,7 +149,8 @@ async fn office(raft: &Raft, voter: VoterId) -> Option<CommittedLeaderId> {
         let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
         leads.then_some(metrics.current_term)?
     };
-    raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex).await.ok()?;
+    let confirmed = raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex);
+    tokio::time::timeout(OFFICE_TIMEOUT, confirmed).await.ok()?.ok()?;
     Some(CommittedLeaderId::new(term))
 }
 
@@ -82,10 +166,12 @@ struct Round<'a> {
 type Proposed = BoxFuture<'static, Result<u64, SubmitError>>;
 
 impl Round<'_> {
-    async fn run(&self, mut draft: Controller, submissions: impl Iterator<Item = Submission>) {
+    /// Whether all that was decided is committed, so that the draft is what came of it.
+    async fn run(&self, draft: &mut Controller, submissions: impl Iterator<Item = Submission>) -> bool {
         let mut proposed = Vec::new();
         for Submission { command, answer } in submissions {
-            let (records, outcome) = match decide(&draft, self.wall, command) {
+            draft.observe(self.wall.now(), &command);
+            let (records, outcome) = match decide(draft, self.wall, command) {
                 Ok(Decision { records, response }) => (records, Ok(response)),
                 Err(error) => (Vec::new(), Err(error)),
             };
@@ -100,8 +186,12 @@ impl Round<'_> {
                 (Ok(before), Ok(after)) => Ok(before.max(after)),
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
+            if let (Ok(end), Ok(response)) = (&end, &outcome) {
+                draft.committed(self.wall.now(), response, *end);
+            }
             answer.send(end.and_then(|end| Ok((outcome?, end)))).ok();
         }
+        end.is_ok()
     }
 
     /// Hands records to raft, in the order of the calls. In a later term than that of the decision they are refused: others
@@ -127,7 +217,7 @@ impl Round<'_> {
 
 fn not_committed(error: &dyn fmt::Display) -> SubmitError {
     tracing::warn!(%error, "a change of metadata was not committed");
-    SubmitError::NoController
+    SubmitError::Unknown
 }
 
 /// Decides, and refuses what would make an entry that the log cannot carry.

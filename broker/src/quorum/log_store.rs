@@ -51,6 +51,14 @@ struct State {
     last: Option<LogId>,
 }
 
+/// How much is read at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    All,
+    /// What comes with one read.
+    Piece,
+}
+
 /// A place in the log, on disk.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredLogId {
@@ -111,6 +119,22 @@ impl LogStore {
         checkpoint.run()
     }
 
+    /// Entries from an index on, no more than fits well into one message. `None` if the log does not go back so far.
+    pub(super) async fn tail(&self, from: u64, upto: u64) -> io::Result<Option<Vec<Entry>>> {
+        let shared = Arc::clone(&self.shared);
+        let is_purged = move || shared.lock().purged.is_some_and(|purged| from <= purged.index);
+        if is_purged() {
+            return Ok(None);
+        }
+        let shared = Arc::clone(&self.shared);
+        let entries = self.shared.blocking.run(move || shared.read(from, upto, Amount::Piece)).await?;
+        // It may have been purged meanwhile.
+        match entries.first() {
+            Some(first) if first.log_id.index > from => Ok(None),
+            Some(_) | None => Ok(Some(entries)),
+        }
+    }
+
     /// Runs a change of the log, which may wait for the disk.
     async fn change<T: Send + 'static>(
         &self,
@@ -126,7 +150,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, from: u64, upto: u64) -> io::Result<Vec<Entry>> {
+    fn read(&self, from: u64, upto: u64, amount: Amount) -> io::Result<Vec<Entry>> {
         let upto = Offset(i64::try_from(upto).unwrap_or(i64::MAX)).min(self.reader.log_end());
         let mut next = Offset(i64::try_from(from).unwrap_or(i64::MAX)).max(self.reader.log_start());
         let mut entries = Vec::new();
@@ -136,6 +160,9 @@ impl Shared {
                 let batch = batch.map_err(io::Error::other)?;
                 next = batch.header().base_offset.plus(1);
                 entries.push(entry::decode(&batch)?);
+            }
+            if amount == Amount::Piece && !entries.is_empty() {
+                break;
             }
         }
         Ok(entries)
@@ -158,7 +185,13 @@ impl RaftLogReader<Quorum> for LogStore {
             Bound::Unbounded => u64::MAX,
         };
         let shared = Arc::clone(&self.shared);
-        self.shared.blocking.run(move || shared.read(from, upto)).await
+        self.shared.blocking.run(move || shared.read(from, upto, Amount::All)).await
+    }
+
+    /// For another voter: no more than fits well into one message, but at least one entry.
+    async fn limited_get_log_entries(&mut self, from: u64, upto: u64) -> io::Result<Vec<Entry>> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.blocking.run(move || shared.read(from, upto, Amount::Piece)).await
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

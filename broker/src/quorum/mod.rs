@@ -1,32 +1,51 @@
 //! The metadata quorum: openraft over the node's own log, and the controller on top of it. openraft's types stay in here.
 
+mod bootstrap;
 mod codec;
+mod commands;
 mod controller;
 mod entry;
+mod handle;
+mod link;
 mod log_store;
+mod message;
 mod network;
+mod observer;
+mod probe;
 mod raft;
+mod server;
+mod service;
 mod state_machine;
+mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use metadata::{Command, ControllerDefaults, Image, Response};
+use metadata::ControllerDefaults;
 use openraft::Config;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
 use storage::DataDir;
-use tokio::sync::{mpsc, oneshot, watch};
-use types::{ErrorCode, Uuid};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use types::ErrorCode;
 
-use self::controller::Submission;
+pub(crate) use self::bootstrap::BootstrapError;
+use self::handle::Controller;
+pub(crate) use self::handle::MetadataHandle;
+use self::link::Links;
 use self::log_store::LogStore;
 use self::network::Network;
+use self::observer::Observer;
+use self::probe::Prober;
 use self::raft::{Raft, VoterAddress, VoterId};
+use self::service::Service;
 pub(crate) use self::state_machine::Committed;
 use self::state_machine::StateMachine;
-use crate::seams::{Blocking, Wall};
+use crate::seams::{Blocking, Listener, Transport, Wall};
 
 /// Commands that wait for the controller; more are told to come back.
 const COMMANDS_WAITING_MAX: usize = 1000;
@@ -34,25 +53,55 @@ const COMMANDS_WAITING_MAX: usize = 1000;
 const ENTRIES_A_SNAPSHOT: u64 = 5000;
 /// Entries that stay in the log behind a snapshot.
 const ENTRIES_KEPT: u64 = 1000;
+/// How long a command may take. What is not answered by then may still come true.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the leadership may take to move to another voter when this one stops.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The quorum's part of a node.
 #[derive(Debug)]
 pub(crate) struct MetadataQuorum {
-    raft: Raft,
-    log: LogStore,
+    node: i32,
     data_dir: Arc<DataDir>,
-    voter: VoterId,
-    address: VoterAddress,
+    part: Part,
+    links: Links,
     handle: MetadataHandle,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
 }
 
-/// How the rest of the node reads and changes metadata.
-#[derive(Clone, Debug)]
-pub(crate) struct MetadataHandle {
-    commands: mpsc::Sender<Submission>,
-    committed: watch::Receiver<Committed>,
-    /// What the node has acted on: partitions are open, configurations taken in.
-    published: watch::Receiver<Committed>,
+/// What a node is to the quorum.
+#[derive(Debug)]
+enum Part {
+    /// It may vote.
+    Controller(Arc<Service>, VoterAddress),
+    /// It takes what is committed from those who do.
+    Observer(watch::Receiver<Committed>, watch::Receiver<Option<i32>>),
+}
+
+/// What a node brings to the quorum.
+#[derive(Debug)]
+pub(crate) struct QuorumOptions {
+    /// Where the log is, and who the node is.
+    pub(crate) data_dir: Arc<DataDir>,
+    /// Its id.
+    pub(crate) node: i32,
+    /// The controller's port, and the host under which others reach it; absent on a node without that role.
+    pub(crate) listener: Option<(Box<dyn Listener>, String)>,
+    /// The other nodes' hosts and controllers' ports.
+    pub(crate) peers: Vec<(i32, String, u16)>,
+    /// For the controller's decisions.
+    pub(crate) defaults: ControllerDefaults,
+    /// After what silence the active controller takes a broker for gone.
+    pub(crate) session_timeout: Duration,
+    /// What the node has acted on.
+    pub(crate) published: watch::Receiver<Committed>,
+    /// The seams.
+    pub(crate) transport: Arc<dyn Transport>,
+    /// The seams.
+    pub(crate) blocking: Blocking,
+    /// The seams.
+    pub(crate) wall: Wall,
 }
 
 /// A command that was not carried out.
@@ -67,6 +116,9 @@ pub(crate) enum SubmitError {
     /// Too many wait.
     #[error("too many requests wait for the controller")]
     Busy,
+    /// The controller went away in the middle: the change may or may not come true.
+    #[error("the controller was lost before it answered: the change may have been made")]
+    Unknown,
     /// The change would not fit into one entry of the quorum's log.
     #[error("the request changes too much at once: split it")]
     TooLarge,
@@ -77,72 +129,80 @@ impl SubmitError {
     pub(crate) fn code(self) -> ErrorCode {
         match self {
             SubmitError::Rejected(rejection) => rejection.code(),
-            SubmitError::NoController => ErrorCode::NotController,
+            SubmitError::NoController | SubmitError::Unknown => ErrorCode::NotController,
             SubmitError::Busy => ErrorCode::ThrottlingQuotaExceeded,
             SubmitError::TooLarge => ErrorCode::PolicyViolation,
         }
     }
 }
 
-/// Why a quorum was not founded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BootstrapError {
-    /// The node belongs to a cluster already.
-    #[error("this node belongs to cluster {found}, not to {asked}")]
-    OtherCluster {
-        /// Its cluster.
-        found: String,
-        /// The one that was asked for.
-        asked: String,
-    },
-    /// The request is for other voters than this node.
-    #[error("a quorum has one voter, and it has to be node {node} with directory {directory}")]
-    OtherVoters {
-        /// This node.
-        node: i32,
-        /// Its directory.
-        directory: Uuid,
-    },
-    /// The disk or openraft failed.
-    #[error("the quorum could not be founded: {0}")]
-    Failed(String),
-}
-
 impl MetadataQuorum {
-    /// Opens the log and starts raft over it. It does nothing before the quorum is founded.
-    pub(crate) async fn start(
-        data_dir: Arc<DataDir>,
-        node: i32,
-        address: (String, u16),
-        defaults: ControllerDefaults,
-        published: watch::Receiver<Committed>,
-        blocking: Blocking,
-        wall: Wall,
-    ) -> io::Result<MetadataQuorum> {
-        let opening = (Arc::clone(&data_dir), blocking.clone());
-        let log = blocking.run(move || LogStore::open(opening.0, opening.1, wall)).await?;
-        let state_machine = StateMachine::new(Arc::clone(&data_dir), blocking);
-        let committed = state_machine.watch();
-        let voter = VoterId { node, directory: data_dir.directory_id() };
-        let config = Config {
-            cluster_name: "metadata".to_owned(),
-            heartbeat_interval: 50,
-            election_timeout_min: 150,
-            election_timeout_max: 300,
-            enable_pre_vote: Some(true),
-            snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(ENTRIES_A_SNAPSHOT),
-            max_in_snapshot_log_to_keep: ENTRIES_KEPT,
-            ..Config::default()
+    /// Opens the log and starts raft over it, or begins to follow. A controller does nothing before the quorum is founded.
+    pub(crate) async fn start(options: QuorumOptions) -> io::Result<MetadataQuorum> {
+        let QuorumOptions {
+            data_dir,
+            node,
+            listener,
+            peers,
+            defaults,
+            session_timeout,
+            published,
+            transport,
+            blocking,
+            wall,
+        } = options;
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let addresses = peers.into_iter().map(|(id, host, port)| (id, VoterAddress { host, port })).collect();
+        let links = Links::new(
+            Arc::clone(&transport),
+            Arc::clone(&data_dir),
+            blocking.clone(),
+            node,
+            addresses,
+            tasks.clone(),
+            stopping.clone(),
+        );
+        let (part, controller, committed) = match listener {
+            Some((listener, host)) => {
+                let address = VoterAddress { host, port: listener.local_addr()?.port() };
+                let (service, committed) =
+                    start_raft(&data_dir, node, &links, transport, blocking, wall).await?;
+                let (raft, commands) = (service.0.raft.clone(), service.0.commands.clone());
+                let prober = service.0.prober.clone();
+                let task = controller::Task {
+                    raft: raft.clone(),
+                    voter: service.0.voter,
+                    prober,
+                    defaults,
+                    session_timeout,
+                    wall,
+                    committed: committed.clone(),
+                    waiting: service.1,
+                };
+                tasks.spawn(stopping.clone().run_until_cancelled_owned(task.run()));
+                let service = Arc::new(service.0);
+                tasks.spawn(server::run(listener, Arc::clone(&service), stopping.clone()));
+                (Part::Controller(service, address), Controller::Voter { raft, commands }, committed)
+            }
+            None => {
+                let (committed_sender, committed) = watch::channel(Committed::default());
+                let (leader_sender, leader) = watch::channel(None);
+                let observer = Observer::new(links.clone(), committed_sender, leader_sender);
+                tasks.spawn(stopping.clone().run_until_cancelled_owned(observer.run()));
+                let part = Part::Observer(committed.clone(), leader.clone());
+                (part, Controller::Observer { leader }, committed)
+            }
         };
-        let config = Arc::new(config.validate().map_err(io::Error::other)?);
-        let raft =
-            Raft::new(voter, config, Network, log.clone(), state_machine).await.map_err(io::Error::other)?;
-        let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
-        tokio::spawn(controller::run(raft.clone(), voter, defaults, wall, committed.clone(), waiting));
-        let handle = MetadataHandle { commands, committed, published };
-        let address = VoterAddress { host: address.0, port: address.1 };
-        let quorum = MetadataQuorum { raft, log, data_dir, voter, address, handle };
-        quorum.elect_if_founded().await?;
+        let handle = MetadataHandle {
+            node,
+            data_dir: Arc::clone(&data_dir),
+            controller,
+            links: links.clone(),
+            committed,
+            published,
+        };
+        let quorum = MetadataQuorum { node, data_dir, part, links, handle, tasks, stopping };
+        quorum.elect_if_alone().await?;
         Ok(quorum)
     }
 
@@ -151,48 +211,32 @@ impl MetadataQuorum {
         &self.handle
     }
 
-    /// Founds the quorum with this node as its only voter. Asking again for the same changes nothing.
-    pub(crate) async fn bootstrap(
-        &self,
-        cluster_id: &str,
-        voters: &[(i32, Uuid)],
-    ) -> Result<(), BootstrapError> {
-        if let Some(found) = self.data_dir.cluster_id().filter(|found| found != cluster_id) {
-            return Err(BootstrapError::OtherCluster { found, asked: cluster_id.to_owned() });
-        }
-        if voters != [(self.voter.node, self.voter.directory)] {
-            return Err(BootstrapError::OtherVoters {
-                node: self.voter.node,
-                directory: self.voter.directory,
-            });
-        }
-        let failed = |error: &dyn std::fmt::Display| BootstrapError::Failed(error.to_string());
-        self.data_dir.set_cluster_id(cluster_id).map_err(|error| failed(&error))?;
-        if self.raft.is_initialized().await.map_err(|error| failed(&error))? {
-            return Ok(());
-        }
-        let members = BTreeMap::from([(self.voter, self.address.clone())]);
-        self.raft.initialize(members).await.map_err(|error| failed(&error))?;
-        tracing::info!(cluster_id, voter = %self.voter, "founded the metadata quorum");
-        Ok(())
-    }
-
     /// Who leads the quorum, its term, and whether that is this node.
     pub(crate) fn status(&self) -> QuorumStatus {
-        let metrics = self.raft.metrics().borrow_watched().clone();
-        QuorumStatus {
-            leader: metrics.current_leader.map(|leader| leader.node),
-            is_leader: metrics.current_leader == Some(self.voter),
-            term: metrics.current_term,
-            log_end: metrics.last_log_index.map_or(0, |index| index + 1),
-            applied: metrics.last_applied.map_or(0, |applied| applied.index + 1),
-            voters: metrics.membership_config.voter_ids().count(),
+        match &self.part {
+            Part::Controller(service, _) => {
+                let metrics = service.raft.metrics().borrow_watched().clone();
+                QuorumStatus {
+                    leader: metrics.current_leader.map(|leader| leader.node),
+                    is_leader: metrics.current_leader == Some(service.voter),
+                    term: metrics.current_term,
+                    log_end: metrics.last_log_index.map_or(0, |index| index + 1),
+                    applied: metrics.last_applied.map_or(0, |applied| applied.index + 1),
+                    voters: metrics.membership_config.voter_ids().count(),
+                }
+            }
+            Part::Observer(committed, leader) => {
+                let end = committed.borrow().end;
+                let leader = *leader.borrow();
+                QuorumStatus { leader, is_leader: false, term: 0, log_end: end, applied: end, voters: 0 }
+            }
         }
     }
 
     /// Resolves when raft has ended because its log or its state failed it.
     pub(crate) async fn failed(&self) -> String {
-        let mut metrics = self.raft.metrics();
+        let Part::Controller(service, _) = &self.part else { return std::future::pending().await };
+        let mut metrics = service.raft.metrics();
         loop {
             let state = metrics.borrow_watched().running_state.clone();
             match state {
@@ -206,24 +250,111 @@ impl MetadataQuorum {
         }
     }
 
-    /// Stops raft and makes its log durable.
+    /// Hands the leadership on, stops raft and makes its log durable.
     pub(crate) async fn stop(&self, blocking: &Blocking) {
-        if let Err(error) = self.raft.shutdown().await {
-            tracing::error!(%error, "the metadata quorum did not stop cleanly");
+        if let Part::Controller(service, _) = &self.part {
+            self.hand_over(service).await;
+            if let Err(error) = service.raft.shutdown().await {
+                tracing::error!(%error, "the metadata quorum did not stop cleanly");
+            }
+            let log = service.log.clone();
+            if let Err(error) = blocking.run(move || log.sync()).await {
+                tracing::error!(%error, "cannot sync the metadata log");
+            }
         }
-        let log = self.log.clone();
-        if let Err(error) = blocking.run(move || log.sync()).await {
-            tracing::error!(%error, "cannot sync the metadata log");
+        self.end_tasks().await;
+    }
+
+    async fn end_tasks(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Moves the leadership to the voter that is furthest, so that nobody has to wait for an election timeout.
+    async fn hand_over(&self, service: &Service) {
+        let metrics = service.raft.metrics().borrow_watched().clone();
+        let voters: BTreeSet<VoterId> = metrics.membership_config.voter_ids().collect();
+        let replication = metrics.replication.unwrap_or_default();
+        let others = replication.into_iter().filter(|(id, _)| *id != service.voter && voters.contains(id));
+        let furthest = others.max_by_key(|(_, matching)| matching.as_ref().map(|log_id| log_id.index));
+        let Some((heir, _)) = furthest.filter(|_| metrics.current_leader == Some(service.voter)) else {
+            return;
+        };
+        if let Err(error) = service.raft.trigger().transfer_leader(heir).await {
+            tracing::warn!(%error, "cannot hand the leadership over");
+            return;
+        }
+        let moved = service.raft.wait(Some(TRANSFER_TIMEOUT));
+        let voter = service.voter;
+        let moved = moved.metrics(|metrics| metrics.current_leader != Some(voter), "another leader").await;
+        match moved {
+            Ok(_) => tracing::info!(%heir, "handed the leadership of the metadata quorum over"),
+            Err(error) => tracing::warn!(%error, %heir, "the leadership of the metadata quorum did not move"),
         }
     }
 
     /// A single voter need not wait for an election timeout: there is nobody else.
-    async fn elect_if_founded(&self) -> io::Result<()> {
-        if self.raft.is_initialized().await.map_err(io::Error::other)? {
-            self.raft.trigger().elect(false).await.map_err(io::Error::other)?;
+    async fn elect_if_alone(&self) -> io::Result<()> {
+        let Part::Controller(service, _) = &self.part else { return Ok(()) };
+        let voters: Vec<VoterId> =
+            service.raft.metrics().borrow_watched().membership_config.voter_ids().collect();
+        if voters == [service.voter] {
+            service.raft.trigger().elect(false).await.map_err(io::Error::other)?;
         }
         Ok(())
     }
+}
+
+/// Opens the log and starts raft over it. With the commands that will come.
+async fn start_raft(
+    data_dir: &Arc<DataDir>,
+    node: i32,
+    links: &Links,
+    transport: Arc<dyn Transport>,
+    blocking: Blocking,
+    wall: Wall,
+) -> io::Result<((Service, mpsc::Receiver<controller::Submission>), watch::Receiver<Committed>)> {
+    let opening = (Arc::clone(data_dir), blocking.clone());
+    let log = blocking.run(move || LogStore::open(opening.0, opening.1, wall)).await?;
+    let state_machine = StateMachine::new(Arc::clone(data_dir), blocking.clone());
+    let committed = state_machine.watch();
+    let voter = VoterId { node, directory: data_dir.directory_id() };
+    let config = Config {
+        cluster_name: "metadata".to_owned(),
+        heartbeat_interval: 50,
+        election_timeout_min: 150,
+        election_timeout_max: 300,
+        enable_pre_vote: Some(true),
+        install_snapshot_timeout: 10_000,
+        snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(ENTRIES_A_SNAPSHOT),
+        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        ..Config::default()
+    };
+    let config = Arc::new(config.validate().map_err(io::Error::other)?);
+    let network = Network { links: links.clone() };
+    let raft =
+        Raft::new(voter, config, network, log.clone(), state_machine).await.map_err(io::Error::other)?;
+    let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let prober = Prober {
+        transport,
+        committed: committed.clone(),
+        commands: commands.clone(),
+        tasks: links.tasks().clone(),
+        stopping: links.stopping().clone(),
+    };
+    let service = Service {
+        voter,
+        prober,
+        data_dir: Arc::clone(data_dir),
+        blocking,
+        raft,
+        log,
+        commands,
+        committed: committed.clone(),
+        observers: std::sync::Mutex::default(),
+    };
+    Ok(((service, waiting), committed))
 }
 
 /// The quorum as this node sees it.
@@ -243,33 +374,7 @@ pub(crate) struct QuorumStatus {
     pub(crate) voters: usize,
 }
 
-impl MetadataHandle {
-    /// What the cluster is, as far as this node has acted on it.
-    pub(crate) fn image(&self) -> Arc<Image> {
-        Arc::clone(&self.published.borrow().image)
-    }
-
-    /// The committed image as it changes, before the node has acted on it.
-    pub(crate) fn committed(&self) -> watch::Receiver<Committed> {
-        self.committed.clone()
-    }
-
-    /// Has the controller carry out a command. Answers once the change is committed and this node has acted on it, so
-    /// that whoever asks next finds it done.
-    pub(crate) async fn submit(&self, command: Command) -> Result<Response, SubmitError> {
-        let (answer, answered) = oneshot::channel();
-        self.commands.try_send(Submission { command, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
-            mpsc::error::TrySendError::Closed(_) => SubmitError::NoController,
-        })?;
-        let (response, end) = answered.await.unwrap_or(Err(SubmitError::NoController))?;
-        let mut published = self.published.clone();
-        match published.wait_for(|published| published.end >= end).await {
-            Ok(_) => Ok(response),
-            Err(_) => Err(SubmitError::NoController),
-        }
-    }
-}
-
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;

@@ -1,78 +1,160 @@
-//! Talking to other voters. There are none yet: a quorum has one voter, and a target that is named nevertheless is
-//! unreachable, which openraft takes as such.
+//! openraft's view of the other voters.
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{AnyError, OptionalSend};
 
+use super::link::{CallError, Links, Target};
+use super::message::{CHUNK_BYTES, Purpose, Reply, Request};
 use super::raft::{Quorum, Vote, VoterAddress, VoterId};
-use super::state_machine::Snapshot;
+use super::state_machine::{Snapshot, snapshot_head};
+
+/// For entries: the other voter syncs its disk before it answers.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// For one piece of a snapshot; the last one is installed before the answer.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes connections to voters.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Network;
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    pub(super) links: Links,
+}
 
-/// A voter that cannot be reached.
+/// Another voter.
 #[derive(Debug)]
-pub(super) struct Unconnected {
-    target: VoterId,
+pub(super) struct Peer {
+    links: Links,
+    target: Target,
+    address: VoterAddress,
 }
 
 impl RaftNetworkFactory<Quorum> for Network {
-    type Network = Unconnected;
+    type Network = Peer;
 
-    async fn new_client(&mut self, target: VoterId, _address: &VoterAddress) -> Unconnected {
-        Unconnected { target }
+    async fn new_client(&mut self, target: VoterId, address: &VoterAddress) -> Peer {
+        let target = Target { node: target.node, directory: Some(target.directory), purpose: Purpose::Raft };
+        Peer { links: self.links.clone(), target, address: address.clone() }
     }
 }
 
-impl Unconnected {
-    fn unreachable(&self) -> Unreachable<Quorum> {
-        let target = self.target;
-        Unreachable::new(&AnyError::error(format!("voter {target}: this release has quorums of one voter")))
+impl Peer {
+    async fn call(&self, request: &Request, timeout: Duration) -> Result<Reply, RPCError<Quorum>> {
+        let reply = self.links.call(self.target, Some(&self.address), request, timeout).await;
+        match reply {
+            Ok(Reply::Failed { error }) => Err(network_error(&CallError::Senseless(error))),
+            Ok(reply) => Ok(reply),
+            Err(error @ (CallError::Lost | CallError::Busy)) => Err(network_error(&error)),
+            // openraft waits a little before it tries again.
+            Err(error) => Err(RPCError::Unreachable(Unreachable::new(&AnyError::error(error)))),
+        }
     }
 }
 
-impl RaftNetworkV2<Quorum> for Unconnected {
+fn network_error(error: &CallError) -> RPCError<Quorum> {
+    RPCError::Network(NetworkError::new(&AnyError::error(error)))
+}
+
+/// An answer to something else.
+fn senseless(reply: &Reply) -> RPCError<Quorum> {
+    network_error(&CallError::Senseless(format!("{reply:?}")))
+}
+
+impl RaftNetworkV2<Quorum> for Peer {
     type SnapshotData = Bytes;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<Quorum>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<Quorum>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Quorum>, RPCError<Quorum>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        let timeout = if request.entries.is_empty() { option.hard_ttl() } else { APPEND_TIMEOUT };
+        match self.call(&Request::Append { request }, timeout).await? {
+            Reply::Append { reply } => Ok(reply),
+            other => Err(senseless(&other)),
+        }
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<Quorum>,
-        _option: RPCOption,
+        request: VoteRequest<Quorum>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Quorum>, RPCError<Quorum>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        match self.call(&Request::Vote { request }, option.hard_ttl()).await? {
+            Reply::Vote { reply } => Ok(reply),
+            other => Err(senseless(&other)),
+        }
     }
 
     async fn pre_vote(
         &mut self,
-        _request: VoteRequest<Quorum>,
-        _option: RPCOption,
+        request: VoteRequest<Quorum>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Quorum>, RPCError<Quorum>> {
-        Err(RPCError::Unreachable(self.unreachable()))
+        match self.call(&Request::PreVote { request }, option.hard_ttl()).await? {
+            Reply::Vote { reply } => Ok(reply),
+            other => Err(senseless(&other)),
+        }
     }
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: Snapshot,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Quorum>, StreamingError<Quorum>> {
-        Err(StreamingError::Unreachable(self.unreachable()))
+        tokio::select! {
+            sent = self.send_snapshot(vote, snapshot) => sent.map_err(StreamingError::from),
+            closed = cancel => Err(StreamingError::Closed(closed)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Quorum>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Quorum>, RPCError<Quorum>> {
+        match self.call(&Request::TransferLeader { request }, option.hard_ttl()).await? {
+            Reply::TransferLeader { is_accepted: true } => Ok(Ok(())),
+            other => Err(senseless(&other)),
+        }
+    }
+}
+
+impl Peer {
+    /// Piece by piece, each answered before the next: a broken connection costs the whole, a slow disk nothing.
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot,
+    ) -> Result<SnapshotResponse<Quorum>, RPCError<Quorum>> {
+        let head = snapshot_head(&snapshot.meta)
+            .map_err(|error| network_error(&CallError::Senseless(error.to_string())))?;
+        let content = snapshot.snapshot;
+        let mut at = 0;
+        loop {
+            let chunk = content.slice(at..content.len().min(at + CHUNK_BYTES));
+            let next = at + chunk.len();
+            let request = Request::Snapshot {
+                vote,
+                head: head.clone(),
+                total: content.len() as u64,
+                at: at as u64,
+                chunk,
+            };
+            match self.call(&request, CHUNK_TIMEOUT).await? {
+                Reply::Snapshot { vote: Some(vote) } => return Ok(SnapshotResponse::new(vote)),
+                Reply::Snapshot { vote: None } if next < content.len() => at = next,
+                other => return Err(senseless(&other)),
+            }
+        }
     }
 }

@@ -177,6 +177,19 @@ impl StateMachine {
     }
 }
 
+/// What belongs to a snapshot beside its records, for another voter.
+pub(super) fn snapshot_head(meta: &SnapshotMeta) -> io::Result<Bytes> {
+    match Head::from_meta(meta) {
+        Some(head) => Ok(serde_json::to_vec(&head)?.into()),
+        None => Err(io::Error::other("a snapshot of nothing")),
+    }
+}
+
+/// The reverse of [`snapshot_head`].
+pub(super) fn snapshot_meta(head: &[u8]) -> io::Result<SnapshotMeta> {
+    serde_json::from_slice::<Head>(head)?.into_meta()
+}
+
 impl Head {
     fn from_meta(meta: &SnapshotMeta) -> Option<Head> {
         let place = |log_id: &LogId| (log_id.leader_id.term, log_id.index);

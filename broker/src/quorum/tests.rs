@@ -9,8 +9,8 @@ use storage::{DataDir, Disk, RealDisk};
 use tokio::sync::watch;
 use types::{TopicId, Uuid};
 
-use super::{BootstrapError, Committed, MetadataQuorum};
-use crate::seams::{Blocking, Wall};
+use super::{BootstrapError, Committed, MetadataQuorum, Part, QuorumOptions};
+use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 
 const CLUSTER: &str = "test-cluster";
 
@@ -31,11 +31,22 @@ pub(super) async fn start_on(disk: Arc<dyn Disk>, path: &Path) -> Quorum {
     let blocking = Blocking::pool(2);
     let defaults =
         ControllerDefaults { num_partitions: 1, replication_factor: 1, fixed: config::Overrides::new() };
-    let address = ("localhost".to_owned(), 19_090);
-    let quorum =
-        MetadataQuorum::start(data_dir, 0, address, defaults, published, blocking.clone(), Wall::real())
-            .await
-            .unwrap();
+    let transport = Arc::new(TcpTransport);
+    let listener = transport.listen("127.0.0.1:0").await.unwrap();
+    let options = QuorumOptions {
+        data_dir,
+        node: 0,
+        listener: Some((listener, "127.0.0.1".to_owned())),
+        peers: Vec::new(),
+        defaults,
+        // Brokers of these tests send no heartbeats.
+        session_timeout: std::time::Duration::from_secs(3600),
+        published,
+        transport,
+        blocking: blocking.clone(),
+        wall: Wall::real(),
+    };
+    let quorum = MetadataQuorum::start(options).await.unwrap();
     let mut committed = quorum.handle().committed();
     let node = tokio::spawn(async move {
         while committed.changed().await.is_ok() {
@@ -46,8 +57,17 @@ pub(super) async fn start_on(disk: Arc<dyn Disk>, path: &Path) -> Quorum {
 }
 
 impl Quorum {
+    pub(super) fn raft(&self) -> &super::Raft {
+        let Part::Controller(service, _) = &self.quorum.part else { panic!("an observer") };
+        &service.raft
+    }
+
+    pub(super) fn voter(&self) -> super::VoterId {
+        super::VoterId { node: self.quorum.node, directory: self.quorum.data_dir.directory_id() }
+    }
+
     pub(super) async fn found(&self) {
-        self.quorum.bootstrap(CLUSTER, &[(0, self.quorum.voter.directory)]).await.unwrap();
+        self.quorum.bootstrap(CLUSTER, &[(0, self.quorum.data_dir.directory_id())]).await.unwrap();
         self.lead().await;
     }
 
@@ -95,7 +115,8 @@ impl Quorum {
 
     /// Ends it without closing anything, as far as one process can.
     pub(super) async fn abandon(self) {
-        self.quorum.raft.shutdown().await.unwrap();
+        self.raft().shutdown().await.unwrap();
+        self.quorum.end_tasks().await;
         self.node.abort();
     }
 }
@@ -135,11 +156,11 @@ async fn a_snapshot_takes_the_place_of_the_log() {
     quorum.found().await;
     quorum.register().await;
     assert!(quorum.create("a", 1).await);
-    quorum.quorum.raft.trigger().snapshot().await.unwrap();
+    quorum.raft().trigger().snapshot().await.unwrap();
     let applied = quorum.quorum.status().applied;
-    quorum.quorum.raft.wait(None).metrics(|m| m.snapshot.is_some(), "a snapshot").await.unwrap();
-    quorum.quorum.raft.trigger().purge_log(applied - 1).await.unwrap();
-    quorum.quorum.raft.wait(None).metrics(|m| m.purged.is_some(), "a shorter log").await.unwrap();
+    quorum.raft().wait(None).metrics(|m| m.snapshot.is_some(), "a snapshot").await.unwrap();
+    quorum.raft().trigger().purge_log(applied - 1).await.unwrap();
+    quorum.raft().wait(None).metrics(|m| m.purged.is_some(), "a shorter log").await.unwrap();
     assert!(quorum.create("b", 2).await);
     let before = quorum.image();
     quorum.abandon().await;
@@ -155,7 +176,7 @@ async fn a_snapshot_takes_the_place_of_the_log() {
 async fn only_the_first_founding_counts() {
     let folder = tempfile::tempdir().unwrap();
     let quorum = start(folder.path()).await;
-    let directory = quorum.quorum.voter.directory;
+    let directory = quorum.quorum.data_dir.directory_id();
     let other = quorum.quorum.bootstrap(CLUSTER, &[(0, Uuid::from_random([8; 16]))]).await;
     assert!(matches!(other, Err(BootstrapError::OtherVoters { .. })));
     quorum.found().await;
@@ -194,7 +215,7 @@ async fn what_was_answered_survives_a_loss_of_power() {
         assert!(disk.is_down(), "seed {seed}");
         // The node ends: without its log nothing can be changed any more.
         tokio::time::timeout(std::time::Duration::from_secs(10), quorum.quorum.failed()).await.unwrap();
-        quorum.quorum.raft.shutdown().await.ok();
+        quorum.raft().shutdown().await.ok();
         quorum.node.abort();
         drop(quorum);
         disk.restart(Crash::Power);

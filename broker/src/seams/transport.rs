@@ -11,10 +11,12 @@ use storage::FileRange;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Where connections come from.
+/// Where connections come from and go to.
 pub(crate) trait Transport: Debug + Send + Sync {
     /// Listens on `host:port`.
     fn listen<'a>(&'a self, bind: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
+    /// Connects. The name is resolved anew each time: a restarted Pod has another address.
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>>;
 }
 
 /// Accepts connections.
@@ -38,6 +40,15 @@ pub(crate) struct TcpTransport;
 impl Transport for TcpTransport {
     fn listen<'a>(&'a self, bind: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
         Box::pin(async move { Ok(Box::new(TcpListener::bind(bind).await?) as Box<dyn Listener>) })
+    }
+
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
     }
 }
 

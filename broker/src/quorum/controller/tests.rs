@@ -27,7 +27,7 @@ async fn quorum() -> Quorum {
 
 /// The office that the quorum's controller holds.
 async fn current(quorum: &Quorum) -> CommittedLeaderId {
-    office(&quorum.quorum.raft, quorum.quorum.voter).await.expect("it leads")
+    office(quorum.raft(), quorum.voter()).await.expect("it leads")
 }
 
 /// One that was held before it.
@@ -47,20 +47,20 @@ fn controller(quorum: &Quorum) -> (Controller, u64) {
 async fn what_was_decided_in_a_former_term_is_not_committed() {
     let quorum = quorum().await;
     let former = former(&quorum).await;
-    let raft = &quorum.quorum.raft;
-    let (draft, base_end) = controller(&quorum);
+    let raft = quorum.raft();
+    let (mut draft, base_end) = controller(&quorum);
     let (answer, answered) = oneshot::channel();
     let submission = Submission { command: change("1000"), answer };
     let round = Round { raft, office: former, base_end, wall: Wall::real() };
-    round.run(draft, [submission].into_iter()).await;
-    assert_eq!(answered.await.unwrap(), Err(SubmitError::NoController));
+    round.run(&mut draft, [submission].into_iter()).await;
+    assert_eq!(answered.await.unwrap(), Err(SubmitError::Unknown));
     let before = quorum.image();
 
-    let (draft, base_end) = controller(&quorum);
+    let (mut draft, base_end) = controller(&quorum);
     let (answer, answered) = oneshot::channel();
     let submission = Submission { command: change("2000"), answer };
     Round { raft, office: current(&quorum).await, base_end, wall: Wall::real() }
-        .run(draft, [submission].into_iter())
+        .run(&mut draft, [submission].into_iter())
         .await;
     let (_, end) = answered.await.unwrap().expect("in its own term it is committed");
     assert_eq!(end, base_end + 1, "nothing else got into the log");
@@ -71,9 +71,9 @@ async fn what_was_decided_in_a_former_term_is_not_committed() {
 #[tokio::test]
 async fn an_answer_waits_for_what_it_saw() {
     let quorum = quorum().await;
-    let raft = &quorum.quorum.raft;
+    let raft = quorum.raft();
     let office = current(&quorum).await;
-    let (draft, base_end) = controller(&quorum);
+    let (mut draft, base_end) = controller(&quorum);
     let commands = [change("1000"), change("1000"), change("2000")];
     let (submissions, answers): (Vec<_>, Vec<_>) = commands
         .into_iter()
@@ -82,7 +82,7 @@ async fn an_answer_waits_for_what_it_saw() {
             (Submission { command, answer }, answered)
         })
         .unzip();
-    Round { raft, office, base_end, wall: Wall::real() }.run(draft, submissions.into_iter()).await;
+    Round { raft, office, base_end, wall: Wall::real() }.run(&mut draft, submissions.into_iter()).await;
     let mut ends = Vec::new();
     for answer in answers {
         ends.push(answer.await.unwrap().unwrap().1 - base_end);
@@ -95,8 +95,8 @@ async fn an_answer_waits_for_what_it_saw() {
 async fn a_refusal_is_void_when_what_it_saw_was_not_committed() {
     let quorum = quorum().await;
     let former = former(&quorum).await;
-    let raft = &quorum.quorum.raft;
-    let (draft, base_end) = controller(&quorum);
+    let raft = quorum.raft();
+    let (mut draft, base_end) = controller(&quorum);
     let registration = metadata::BrokerRegistration {
         broker: types::BrokerId(0),
         incarnation: types::Uuid::from_random([3; 16]),
@@ -109,7 +109,9 @@ async fn a_refusal_is_void_when_what_it_saw_was_not_committed() {
         Submission { command: Command::RegisterBroker(registration), answer: first },
         Submission { command: stale, answer: second },
     ];
-    Round { raft, office: former, base_end, wall: Wall::real() }.run(draft, submissions.into_iter()).await;
-    assert_eq!(refused.await.unwrap(), Err(SubmitError::NoController), "not that its epoch is stale");
+    Round { raft, office: former, base_end, wall: Wall::real() }
+        .run(&mut draft, submissions.into_iter())
+        .await;
+    assert_eq!(refused.await.unwrap(), Err(SubmitError::Unknown), "not that its epoch is stale");
     quorum.abandon().await;
 }

@@ -1,0 +1,191 @@
+//! What a controller answers to other nodes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use openraft::async_runtime::WatchReceiver as _;
+use storage::DataDir;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::controller::{Submission, submit_here};
+use super::log_store::LogStore;
+use super::message::{CHUNK_BYTES, Entries, Purpose, Reply, Request};
+use super::probe::Prober;
+use super::raft::{Raft, Vote, VoterId};
+use super::state_machine::{Committed, Snapshot, snapshot_meta};
+use super::{SUBMIT_TIMEOUT, codec};
+use crate::seams::Blocking;
+
+/// How long somebody who tails may be kept waiting.
+const TAIL_WAIT_MAX: Duration = Duration::from_secs(5);
+/// What a snapshot of the metadata may be.
+const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
+
+/// An observer that asked nothing for so long is none any more.
+const OBSERVER_FORGOTTEN: Duration = Duration::from_secs(300);
+const OBSERVERS_MAX: usize = 2000;
+
+/// A controller, as other nodes see it.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) voter: VoterId,
+    pub(super) prober: Prober,
+    pub(super) data_dir: Arc<DataDir>,
+    pub(super) blocking: Blocking,
+    pub(super) raft: Raft,
+    pub(super) log: LogStore,
+    pub(super) commands: mpsc::Sender<Submission>,
+    pub(super) committed: watch::Receiver<Committed>,
+    /// Who tails, how far each is, and when it last asked.
+    pub(super) observers: Mutex<BTreeMap<i32, (u64, Instant)>>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    purpose: Purpose,
+    node: i32,
+    /// The snapshot that the leader sends, as far as it has come.
+    incoming: Mutex<BytesMut>,
+    /// The snapshot that is sent to who tails.
+    outgoing: Mutex<Bytes>,
+}
+
+impl Session {
+    pub(super) fn new(purpose: Purpose, node: i32) -> Session {
+        Session { purpose, node, incoming: Mutex::default(), outgoing: Mutex::default() }
+    }
+}
+
+impl Service {
+    pub(super) async fn answer(&self, session: &Session, request: Request) -> Reply {
+        let is_rafts = match request {
+            Request::Append { .. }
+            | Request::Vote { .. }
+            | Request::PreVote { .. }
+            | Request::Snapshot { .. }
+            | Request::TransferLeader { .. } => true,
+            Request::Submit { .. } | Request::Tail { .. } | Request::TailSnapshot { .. } => false,
+        };
+        if is_rafts != (session.purpose == Purpose::Raft) {
+            return failed("this connection is for other requests");
+        }
+        self.carry_out(session, request).await.unwrap_or_else(|error| failed(&error))
+    }
+
+    async fn carry_out(&self, session: &Session, request: Request) -> Result<Reply, String> {
+        match request {
+            Request::Append { request } => {
+                let reply = self.raft.append_entries(request).await.map_err(|error| error.to_string())?;
+                Ok(Reply::Append { reply })
+            }
+            Request::Vote { request } => {
+                let reply = self.raft.vote(request).await.map_err(|error| error.to_string())?;
+                Ok(Reply::Vote { reply })
+            }
+            Request::PreVote { request } => {
+                let reply = self.raft.pre_vote(request).await.map_err(|error| error.to_string())?;
+                Ok(Reply::Vote { reply })
+            }
+            Request::Snapshot { vote, head, total, at, chunk } => {
+                self.take_snapshot(session, vote, &head, total, at, &chunk).await
+            }
+            Request::TransferLeader { request } => {
+                let reply = self.raft.handle_transfer_leader(request).await;
+                let is_accepted = reply.map_err(|error| error.to_string())?.is_ok();
+                Ok(Reply::TransferLeader { is_accepted })
+            }
+            Request::Submit { command } => {
+                let result = submit_here(&self.commands, command, SUBMIT_TIMEOUT).await;
+                Ok(Reply::Submit { result })
+            }
+            Request::Tail { from, wait_ms } => self.tail(session, from, wait_ms).await,
+            Request::TailSnapshot { at } => {
+                let snapshot = session.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+                let at = usize::try_from(at).ok().filter(|at| *at <= snapshot.len());
+                let at = at.ok_or("there is no such piece of the snapshot")?;
+                let chunk = snapshot.slice(at..snapshot.len().min(at + CHUNK_BYTES));
+                Ok(Reply::Chunk { chunk })
+            }
+        }
+    }
+
+    /// Pieces come in order, each after the answer to the one before. One that is out of order starts nothing: the leader
+    /// then sends all of it again.
+    async fn take_snapshot(
+        &self,
+        session: &Session,
+        vote: Vote,
+        head: &[u8],
+        total: u64,
+        at: u64,
+        chunk: &[u8],
+    ) -> Result<Reply, String> {
+        if total > SNAPSHOT_BYTES_MAX {
+            return Err(format!("a snapshot of {total} bytes is more than a node takes"));
+        }
+        let content = {
+            let mut incoming = session.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+            if at == 0 {
+                *incoming = BytesMut::new();
+            }
+            if incoming.len() as u64 != at || at + chunk.len() as u64 > total {
+                return Err("this piece of the snapshot does not follow the one before".to_owned());
+            }
+            incoming.extend_from_slice(chunk);
+            if (incoming.len() as u64) < total {
+                return Ok(Reply::Snapshot { vote: None });
+            }
+            std::mem::take(&mut *incoming).freeze()
+        };
+        let meta = snapshot_meta(head).map_err(|error| error.to_string())?;
+        let snapshot = Snapshot { meta, snapshot: content };
+        let reply = self.raft.install_full_snapshot(vote, snapshot).await;
+        Ok(Reply::Snapshot { vote: Some(reply.map_err(|error| error.to_string())?.vote) })
+    }
+
+    /// What was committed and applied here. Anybody may ask any controller: what is committed stays so.
+    async fn tail(&self, session: &Session, from: u64, wait_ms: u32) -> Result<Reply, String> {
+        self.note_observer(session.node, from);
+        let wait = Duration::from_millis(wait_ms.into()).min(TAIL_WAIT_MAX);
+        let mut committed = self.committed.clone();
+        let moved = async { committed.wait_for(|committed| committed.end > from).await.map(|now| now.end) };
+        let end = match tokio::time::timeout(wait, moved).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(_)) => return Err("the controller stops".to_owned()),
+            Err(_) => from,
+        };
+        let leader = self.raft.metrics().borrow_watched().current_leader.map(|leader| leader.node);
+        if end == from {
+            return Ok(Reply::Tail { entries: Entries::default(), leader });
+        }
+        match self.log.tail(from, end).await.map_err(|error| error.to_string())? {
+            Some(entries) if !entries.is_empty() => Ok(Reply::Tail { entries: Entries(entries), leader }),
+            Some(_) | None => self.begin_snapshot(session),
+        }
+    }
+
+    fn note_observer(&self, node: i32, end: u64) {
+        let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        observers.retain(|_, (_, asked)| now - *asked < OBSERVER_FORGOTTEN);
+        if observers.len() < OBSERVERS_MAX || observers.contains_key(&node) {
+            observers.insert(node, (end, now));
+        }
+    }
+
+    fn begin_snapshot(&self, session: &Session) -> Result<Reply, String> {
+        let Committed { image, end } = self.committed.borrow().clone();
+        let snapshot = codec::encode_all(&image.to_records()).map_err(|error| error.to_string())?;
+        let total = snapshot.len() as u64;
+        *session.outgoing.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        Ok(Reply::TailSnapshot { end, total })
+    }
+}
+
+fn failed(error: &str) -> Reply {
+    Reply::Failed { error: error.to_owned() }
+}
