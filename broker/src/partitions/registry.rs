@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
-use replication::{EpochCache, Leader, PartitionState, ProducerStates, ReplicaLog};
+use replication::{Leader, PartitionState, ProducerStates, ReplicaLog};
 use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
 use types::{
     BrokerId, ErrorCode, LeaderEpoch, Now, Offset, PartitionEpoch, PartitionId, TopicId, TopicPartition,
@@ -108,7 +108,7 @@ impl Partitions {
         }
         let reader = log.reader();
         log.assign_epoch(leader_epoch, reader.log_end())?;
-        let epochs = EpochCache::new(log.epoch_entries().to_vec()).unwrap_or_default();
+        let epochs = log.epochs().clone();
         let known =
             ReplicaLog::recovered(reader.log_start(), reader.log_end(), Offset::ZERO, epochs, producers);
         let leader = Leader::new(now, leads, alone(leads, leader_epoch, isr), leader_config(&config), known);
