@@ -9,7 +9,6 @@ mod conditions;
 mod http;
 mod metrics;
 mod names;
-mod node;
 mod run;
 mod topic;
 

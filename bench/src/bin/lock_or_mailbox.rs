@@ -10,8 +10,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use record::{BatchBuilder, BatchHeader, BatchSummary, Compression, patched_prefix};
 use replication::{
-    Acks, Effect, EpochCache, Event, Leader, LeaderConfig, PartitionState, ProducerStates, ReplicaLog,
-    WaiterId,
+    Acks, Effect, Event, Leader, LeaderConfig, PartitionState, ProducerStates, ReplicaLog, WaiterId,
 };
 use storage::{DataDir, Log, LogConfig, RealDisk};
 use tokio::sync::{mpsc, oneshot};
@@ -164,7 +163,7 @@ fn open(dir: &DataDir, path: &Path, index: i32) -> Result<Shell> {
         .create_or_open_log("appends", id, LogConfig::default(), Timestamp(0))
         .with_context(|| path.display().to_string())?;
     log.assign_epoch(LeaderEpoch(0), Offset::ZERO)?;
-    let epochs = EpochCache::new(log.epoch_entries().to_vec()).unwrap_or_default();
+    let epochs = log.epochs().clone();
     let known = ReplicaLog::recovered(
         Offset::ZERO,
         Offset::ZERO,

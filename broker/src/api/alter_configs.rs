@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use metadata::{ConfigChange, ConfigOperation};
-use protocol::Utf8Bytes;
 use protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
 use protocol::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
 use types::ErrorCode;
 
 use super::RequestContext;
-use super::config_resource::{Refusal, target};
+use super::config_resource::{Refusal, target, wire};
 use super::incremental_alter_configs::submit;
 use crate::node::Node;
 
@@ -27,10 +26,10 @@ pub(crate) async fn handle(
     let changes = request.resources.into_iter().map(|resource| change(node, resource)).collect();
     let outcomes = submit(node, changes, request.validate_only).await;
     let responses = names.into_iter().zip(outcomes).map(|((resource_type, resource_name), outcome)| {
-        let error = outcome.err();
+        let (error_code, error_message) = wire(outcome.err());
         AlterConfigsResourceResponse {
-            error_code: error.as_ref().map_or(ErrorCode::None, |(code, _)| *code).code(),
-            error_message: error.map(|(_, message)| Utf8Bytes::from(message)),
+            error_code,
+            error_message,
             resource_type,
             resource_name,
             ..AlterConfigsResourceResponse::default()

@@ -14,6 +14,14 @@ pub(super) const BROKER: i8 = 4;
 /// An error and what to do about it.
 pub(super) type Refusal = (ErrorCode, String);
 
+/// The code and message of an answer.
+pub(super) fn wire(refusal: Option<Refusal>) -> (i16, Option<Utf8Bytes>) {
+    match refusal {
+        None => (ErrorCode::None.code(), None),
+        Some((code, message)) => (code.code(), Some(Utf8Bytes::from(message))),
+    }
+}
+
 /// A resource whose configuration can be changed.
 pub(super) fn target(node: &Node, kind: i8, name: &Utf8Bytes) -> Result<ConfigTarget, Refusal> {
     let invalid = |message: String| Err((ErrorCode::InvalidRequest, message));

@@ -12,7 +12,7 @@ use protocol::messages::describe_configs_response::{
 use types::{BrokerId, ErrorCode};
 
 use super::RequestContext;
-use super::config_resource::{Refusal, target};
+use super::config_resource::{Refusal, target, wire};
 use crate::node::Node;
 
 /// Describes each resource, or says why not.
@@ -34,9 +34,10 @@ pub(crate) async fn handle(
             None => true,
         };
         let configs = configs.into_iter().filter(is_asked).map(|one| to_wire(one, synonyms, documentation));
+        let (error_code, error_message) = wire(error);
         DescribeConfigsResult {
-            error_code: error.as_ref().map_or(ErrorCode::None, |(code, _)| *code).code(),
-            error_message: error.map(|(_, message)| Utf8Bytes::from(message)),
+            error_code,
+            error_message,
             resource_type: resource.resource_type,
             configs: configs.collect(),
             resource_name: resource.resource_name,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use metadata::{Command, ConfigChange, ConfigOperation, Response};
-use protocol::Utf8Bytes;
 use protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
@@ -13,7 +12,7 @@ use protocol::messages::incremental_alter_configs_response::{
 use types::ErrorCode;
 
 use super::RequestContext;
-use super::config_resource::{Refusal, target};
+use super::config_resource::{Refusal, target, wire};
 use crate::node::Node;
 
 const SET: i8 = 0;
@@ -35,10 +34,10 @@ pub(crate) async fn handle(
     let changes = request.resources.into_iter().map(|resource| change(node, resource)).collect();
     let outcomes = submit(node, changes, request.validate_only).await;
     let responses = names.into_iter().zip(outcomes).map(|((resource_type, resource_name), outcome)| {
-        let error = outcome.err();
+        let (error_code, error_message) = wire(outcome.err());
         AlterConfigsResourceResponse {
-            error_code: error.as_ref().map_or(ErrorCode::None, |(code, _)| *code).code(),
-            error_message: error.map(|(_, message)| Utf8Bytes::from(message)),
+            error_code,
+            error_message,
             resource_type,
             resource_name,
             ..AlterConfigsResourceResponse::default()

@@ -158,9 +158,7 @@ impl Call<'_> {
             return Err(ErrorCode::InvalidTopicException.into());
         }
         let result = self.append_to(Arc::clone(&partition), acks, data);
-        let is_taken =
-            matches!(&result, Ok(appending) if !matches!(appending.ticket, AppendTicket::Done(Err(_))));
-        self.node.metrics.produce(partition.topic_name(), is_taken);
+        self.node.metrics.produce(partition.topic_name(), result.is_ok());
         result
     }
 
@@ -187,9 +185,10 @@ impl Call<'_> {
         let (records, size) = (validated.summary.record_count, validated.summary.size_bytes);
         let append = Append { batch: validated.summary, bytes: validated.bytes, acks, timeout: self.timeout };
         let ticket = partition.append(self.now, append);
-        if !matches!(ticket, AppendTicket::Done(Err(_))) {
-            self.node.metrics.produced(partition.topic_name(), records, size);
+        if let AppendTicket::Done(Err(code)) = ticket {
+            return Err(code.into());
         }
+        self.node.metrics.produced(partition.topic_name(), records, size);
         Ok(Appending { partition, ticket, log_append_time })
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
-use replication::{EpochCache, ReplicaLog};
+use replication::ReplicaLog;
 use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
 use types::{ErrorCode, Now, PartitionId, TopicId, TopicPartition};
 
@@ -109,7 +109,7 @@ impl Partitions {
             );
         }
         let (reader, high_watermark) = (log.reader(), recovered.high_watermark);
-        let epochs = EpochCache::new(log.epoch_entries().to_vec()).unwrap_or_default();
+        let epochs = log.epochs().clone();
         let (start, end) = (reader.log_start(), reader.log_end());
         let known = ReplicaLog::recovered(start, end, high_watermark, epochs, producers(&recovered));
         let errands = Arc::clone(&self.errands);

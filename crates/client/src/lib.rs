@@ -10,6 +10,7 @@ mod connection;
 pub mod consumer;
 mod error;
 mod metadata;
+pub mod node;
 pub mod producer;
 mod versions;
 

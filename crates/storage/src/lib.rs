@@ -10,7 +10,6 @@ mod crash_tests;
 mod data_dir;
 mod disk;
 pub mod dump;
-mod epochs;
 pub mod fake;
 mod identity;
 mod index;

@@ -4,12 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use record::{BatchSummary, ProducerSnapshotEntry};
-use types::{ErrorCode, LeaderEpoch, Offset, Timestamp};
+use types::{ErrorCode, LeaderEpoch, LeaderEpochs, Offset, Timestamp};
 
 use crate::config::LogConfig;
 use crate::data_dir::Shared;
 use crate::disk::{Durability, write_atomically};
-use crate::epochs::LeaderEpochs;
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::reader::LogReader;
 use crate::segment::Segment;
@@ -295,9 +294,9 @@ impl Log {
         self.epochs.end_offset(epoch, self.reader.log_end())
     }
 
-    /// Which epoch began where, oldest first.
-    pub fn epoch_entries(&self) -> &[(LeaderEpoch, Offset)] {
-        self.epochs.entries()
+    /// Which epoch began where.
+    pub fn epochs(&self) -> &LeaderEpochs {
+        &self.epochs
     }
 
     /// The newest epoch that has been assigned.

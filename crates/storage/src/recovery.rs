@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use record::{BatchSummary, ProducerSnapshotEntry};
-use types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
+use types::{LeaderEpoch, LeaderEpochs, Offset, Timestamp, TopicPartition};
 
 use crate::config::LogConfig;
 use crate::data_dir::Shared;
 use crate::disk::{Disk, Durability, read_file};
-use crate::epochs::LeaderEpochs;
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::log::{Log, Tail};
 use crate::reader::LogReader;

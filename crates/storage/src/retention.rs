@@ -3,10 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use types::{Offset, Timestamp};
+use types::{LeaderEpochs, Offset, Timestamp};
 
 use crate::disk::Durability;
-use crate::epochs::LeaderEpochs;
 use crate::index::TimeEntry;
 use crate::log::{Log, Producers, Tail};
 use crate::recovery::{self, Recovered};

@@ -1,6 +1,7 @@
 //! Does the steps of a plan, one after the other. The first that fails ends the round; the next round plans anew.
 
 use anyhow::Context as _;
+use client::node;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -11,8 +12,8 @@ use serde_json::json;
 
 use super::build::{Resource, owner};
 use super::plan::Step;
+use crate::names;
 use crate::run::Context;
-use crate::{names, node};
 
 pub(crate) async fn execute(context: &Context, cluster: &KafkaCluster, step: &Step) -> anyhow::Result<()> {
     let client = &context.client;
@@ -39,7 +40,7 @@ pub(crate) async fn execute(context: &Context, cluster: &KafkaCluster, step: &St
         Step::Bootstrap(founding) => {
             let token = token(client, &namespace, &cluster.name_any()).await?;
             let host = names::broker_host(&namespace, &cluster.name_any(), 0);
-            node::bootstrap(&format!("{host}:{}", names::ADMIN_PORT), &token, founding).await?;
+            node::found(&format!("{host}:{}", names::ADMIN_PORT), &token, founding).await?;
             tell(context, cluster, "Founded", "the cluster has an id", step).await?;
         }
     }
@@ -73,7 +74,7 @@ async fn create_secret(client: &Client, cluster: &KafkaCluster, name: &str) -> a
             "ownerReferences": [owner(&cluster.name_any(), &cluster.uid().unwrap_or_default(), true)],
         },
         "type": "Opaque",
-        "stringData": { "token": random_token()? },
+        "stringData": { "token": node::new_token()? },
     }))?;
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let parameters = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
@@ -117,28 +118,4 @@ async fn token(client: &Client, namespace: &str, cluster: &str) -> anyhow::Resul
     let token =
         token.with_context(|| format!("Secret {name} has no key token: delete it, it is made again"))?;
     Ok(String::from_utf8_lossy(&token.0).trim().to_owned())
-}
-
-/// An id for a cluster, in Kafka's form.
-pub(crate) fn new_cluster_id() -> std::io::Result<String> {
-    loop {
-        let id = types::Uuid(random_bytes()?).to_string();
-        // One that begins with a dash reads as an option on a command line; Kafka makes none either.
-        if !id.starts_with('-') {
-            return Ok(id);
-        }
-    }
-}
-
-fn random_token() -> std::io::Result<String> {
-    Ok(random_bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
-    }
-    Ok(bytes)
 }

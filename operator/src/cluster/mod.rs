@@ -46,7 +46,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     let observed = observe::observe(&context.client, &cluster).await.context("observing")?;
     let valid = validate::validate(&cluster, observed.image(), &context.image);
     let planned = match &valid {
-        Ok(valid) => plan::plan(valid, &before, &observed, &execute::new_cluster_id()?),
+        Ok(valid) => plan::plan(valid, &before, &observed, &client::node::new_cluster_id()?),
         Err(invalid) => Err(invalid.clone()),
     };
     let outcome = match (&valid, &planned) {

@@ -1,5 +1,6 @@
 //! All that is read before something is decided: from Kubernetes, and from the broker itself. Writes nothing.
 
+use client::node::{self, NodeState};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -11,7 +12,6 @@ use serde_json::Value;
 
 use super::build::Kind;
 use crate::names;
-use crate::node::{self, NodeState};
 
 /// What there is of a cluster.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ async fn ask(namespace: &str, cluster: &str, pod: Option<&Pod>) -> Result<NodeSt
         return Err("its container does not run".to_owned());
     }
     let address = format!("{}:{}", names::broker_host(namespace, cluster, 0), names::ADMIN_PORT);
-    node::state(&address).await.map_err(|error| format!("{error:#}"))
+    node::state(&address).await.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
 }
 
 impl Observed {

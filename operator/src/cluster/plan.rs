@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use client::node::{Founding, NodeState, Voter};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use resources::{KafkaClusterStatus, WhenDeleted};
@@ -11,7 +12,6 @@ use super::build::{self, Kind, Resource};
 use super::observe::Observed;
 use super::validate::ValidCluster;
 use crate::names;
-use crate::node::{Bootstrap, NodeState, Voter};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub(crate) enum Step {
     /// Before the cluster is founded: whatever happens then, it is founded under this id.
     WriteClusterId { cluster_id: String },
     /// Founds the cluster.
-    Bootstrap(Bootstrap),
+    Bootstrap(Founding),
 }
 
 /// Why the operator cannot go on without an edit.
@@ -228,7 +228,7 @@ fn founding(
 
 fn bootstrap(cluster_id: &str, node: &NodeState) -> Step {
     let voter = Voter { id: node.node_id, directory_id: node.directory_id.clone() };
-    Step::Bootstrap(Bootstrap { cluster_id: cluster_id.to_owned(), voters: vec![voter] })
+    Step::Bootstrap(Founding { cluster_id: cluster_id.to_owned(), voters: vec![voter] })
 }
 
 impl fmt::Display for Step {

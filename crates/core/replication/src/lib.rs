@@ -2,7 +2,6 @@
 //! see, which replicas are in sync, which producers are known. Also the fetch sessions of a broker. Knows nothing of
 //! files, sockets or clocks; payload bytes never reach it.
 
-mod epoch_cache;
 mod fetch_session;
 mod fetch_sessions;
 mod follower;
@@ -13,7 +12,6 @@ mod producer_states;
 mod replica_log;
 mod rule;
 
-pub use epoch_cache::EpochCache;
 pub use fetch_session::{FetchContext, PartitionAnswer, PartitionRequest, SessionPartition, SessionTopic};
 pub use fetch_sessions::{FetchSessionRequest, FetchSessions, SessionConfig};
 pub use follower::{

@@ -1,9 +1,9 @@
 //! What a replica knows of its own log, and takes along when it changes between leader and follower.
 
 use record::BatchSummary;
-use types::{LeaderEpoch, Offset};
+use types::{LeaderEpoch, LeaderEpochs, Offset};
 
-use crate::{EpochCache, ProducerStates};
+use crate::ProducerStates;
 
 /// One replica's log without its bytes. The shell makes it from what recovery found; afterwards `Leader::into_log` and
 /// `Follower::into_log` give it back, so that the log is read once only.
@@ -18,7 +18,7 @@ pub struct ReplicaLog {
     /// How far this replica knows the log to be committed (`replication-offset-checkpoint`). Too low is safe.
     pub high_watermark: Offset,
     /// Which epoch began where.
-    pub epochs: EpochCache,
+    pub epochs: LeaderEpochs,
     /// The idempotent producers.
     pub producers: ProducerStates,
 }
@@ -30,7 +30,7 @@ impl ReplicaLog {
         log_start: Offset,
         log_end: Offset,
         high_watermark: Offset,
-        epochs: EpochCache,
+        epochs: LeaderEpochs,
         producers: ProducerStates,
     ) -> ReplicaLog {
         // A checkpoint may be ahead of a log that lost its tail, or behind a log whose start was moved.

@@ -3,6 +3,7 @@
 
 mod error_code;
 mod ids;
+mod leader_epochs;
 pub mod limits;
 mod shard;
 mod time;
@@ -14,6 +15,7 @@ pub use ids::{
     BrokerEpoch, BrokerId, ControllerEpoch, LeaderEpoch, Offset, PartitionEpoch, PartitionId, ProducerEpoch,
     ProducerId, Sequence, TopicId, TopicPartition,
 };
+pub use leader_epochs::LeaderEpochs;
 pub use shard::{Decision, Shard};
 pub use time::{Monotonic, Now, Timestamp};
 pub use topic_name::{InvalidTopicName, validate_topic_name};

@@ -1,5 +1,6 @@
 //! What the operator would do in each situation.
 
+use client::node::NodeState;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use resources::{KafkaCluster, KafkaClusterStatus};
 use serde_json::{Value, json};
@@ -8,7 +9,6 @@ use super::super::build::{self, Kind};
 use super::super::observe::{Child, Observed};
 use super::super::validate::{ValidCluster, validate};
 use super::{Blocked, Step, plan, quantity};
-use crate::node::NodeState;
 
 const NEW_ID: &str = "newnewnewnewnewnewneww";
 

@@ -1,12 +1,12 @@
 //! What is said of a cluster in each situation.
 
+use client::node::NodeState;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Blocked, KafkaCluster, Observed, Step, Time, ValidCluster, status};
 use crate::cluster::validate::validate;
-use crate::node::NodeState;
 
 fn cluster() -> KafkaCluster {
     serde_json::from_value(json!({

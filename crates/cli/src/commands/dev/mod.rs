@@ -3,7 +3,6 @@
 
 mod file;
 mod folder;
-mod http;
 mod node;
 mod ports;
 mod status;
@@ -14,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use client::node::{Founding, NodeState, Voter};
 use client::{Admin, Client, ClientConfig};
 use config::node::Logging;
 use resources::{KafkaClusterSpec, Manifests, NodePlace, node_config};
-use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::output::{counted, line};
@@ -140,33 +139,23 @@ fn start(args: &Args, manifests: &Manifests, ports: Ports) -> anyhow::Result<Nod
 fn write_token(path: &Path) -> anyhow::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let token: String = random_bytes()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = client::node::new_token()?;
     let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
     Ok(writeln!(file, "{token}")?)
 }
 
-fn random_bytes() -> anyhow::Result<[u8; 16]> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Founds the cluster if this node belongs to none, and waits until it serves. True if it was founded.
 async fn become_ready(node: &mut Node) -> anyhow::Result<bool> {
-    let state = node.wait_for("/v1/state").await?.json()?;
-    let is_new = state.get("clusterId").is_none_or(serde_json::Value::is_null);
+    let state: NodeState = serde_json::from_str(&node.wait_for("/v1/state").await?.body)
+        .with_context(|| format!("{} does not tell its state", node.name()))?;
+    let is_new = state.cluster_id.is_none();
     if is_new {
-        let directory = state["directoryId"].as_str().context("the node does not tell its directory id")?;
-        let cluster_id = types::Uuid(random_bytes()?).to_string();
-        // An id may not begin like an option of a command line.
-        let cluster_id = cluster_id.replacen('-', "A", usize::from(cluster_id.starts_with('-')));
-        let founding = json!({"clusterId": cluster_id, "voters": [{"id": 0, "directoryId": directory}]});
+        let voter = Voter { id: state.node_id, directory_id: state.directory_id };
+        let founding = Founding { cluster_id: client::node::new_cluster_id()?, voters: vec![voter] };
         let token = fs::read_to_string(node.token_file()).context("cannot read the admin token")?;
-        let answer = http::post(node.admin(), "/v1/bootstrap", token.trim(), &founding).await?;
-        if !(200..300).contains(&answer.status) {
-            bail!("{} did not found the cluster: {}", node.name(), answer.body.trim());
-        }
+        client::node::found(node.admin(), token.trim(), &founding)
+            .await
+            .with_context(|| format!("{} did not found the cluster", node.name()))?;
     }
     node.wait_for("/readyz").await?;
     Ok(is_new)

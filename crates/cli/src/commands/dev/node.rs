@@ -6,12 +6,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use client::node::Answer;
 use config::node::NodeConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
-
-use super::http;
 
 /// A broker that does not stop is killed after this, as Kubernetes would.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -87,18 +86,22 @@ impl Node {
     }
 
     /// Asks until the path answers 2xx.
-    pub(super) async fn wait_for(&mut self, path: &str) -> anyhow::Result<http::Answer> {
+    pub(super) async fn wait_for(&mut self, path: &str) -> anyhow::Result<Answer> {
         let deadline = Instant::now() + READY_PATIENCE;
         loop {
             self.check_alive()?;
-            let answer = http::get(&self.admin, path).await;
+            let answer = client::node::get(&self.admin, path).await;
             match answer {
-                Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
+                Ok(answer) if answer.is_success() => return Ok(answer),
                 Ok(answer) if Instant::now() > deadline => {
                     bail!("{} is not ready: {}\n{}", self.name, answer.body.trim(), self.log_end());
                 }
                 Err(error) if Instant::now() > deadline => {
-                    return Err(error.context(format!("{} is not ready\n{}", self.name, self.log_end())));
+                    return Err(anyhow::Error::new(error).context(format!(
+                        "{} is not ready\n{}",
+                        self.name,
+                        self.log_end()
+                    )));
                 }
                 Ok(_) | Err(_) => sleep(POLL_PAUSE).await,
             }

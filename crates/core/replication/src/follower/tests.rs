@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use record::BatchSummary;
 use types::{
-    BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+    BrokerId, ErrorCode, LeaderEpoch, LeaderEpochs, Monotonic, Now, Offset, ProducerEpoch, ProducerId,
+    Sequence, Timestamp,
 };
 
 use super::{
     BadAnswer, Fetch, FetchAnswer, FetchId, Follower, FollowerConfig, FollowerEffect, FollowerEvent,
     FollowerState,
 };
-use crate::{EpochCache, ProducerStates, ReplicaLog};
+use crate::{ProducerStates, ReplicaLog};
 
 const LEADER: BrokerId = BrokerId(1);
 
 /// Follows epoch 5 with a log from 0 to 10: epoch 1 from 0, epoch 3 from 6.
 fn follower() -> Follower {
-    let epochs = EpochCache::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(3), Offset(6))]).unwrap();
+    let epochs = LeaderEpochs::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(3), Offset(6))]).unwrap();
     let log = ReplicaLog::recovered(Offset(0), Offset(10), Offset(4), epochs, ProducerStates::default());
     Follower::new(Some(LEADER), LeaderEpoch(5), FollowerConfig::default(), log)
 }

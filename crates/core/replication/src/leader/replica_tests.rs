@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use record::BatchSummary;
 use types::{
-    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, ProducerEpoch,
-    ProducerId, Sequence, Timestamp,
+    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, LeaderEpochs, Monotonic, Now, Offset, PartitionEpoch,
+    ProducerEpoch, ProducerId, Sequence, Timestamp,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     Leader, LeaderConfig, ProposalId, WaiterId,
 };
 use crate::rule::{Rule, break_rule};
-use crate::{EpochCache, PartitionState, ProducerStates, ReplicaLog};
+use crate::{PartitionState, ProducerStates, ReplicaLog};
 
 const EPOCH: LeaderEpoch = LeaderEpoch(3);
 
@@ -37,7 +37,7 @@ fn state(partition_epoch: i32, isr: &[i32]) -> PartitionState {
 
 /// Node 0 of 0, 1, 2 leads a log from 0 to 10: epoch 1 from 0, epoch 2 from 6, epoch 3 to come. All are registered.
 fn leader(isr: &[i32], min_insync_replicas: usize, high_watermark: i64) -> Leader {
-    let epochs = EpochCache::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(2), Offset(6))]).unwrap();
+    let epochs = LeaderEpochs::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(2), Offset(6))]).unwrap();
     let log = ReplicaLog::recovered(
         Offset(0),
         Offset(10),

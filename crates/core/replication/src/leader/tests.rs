@@ -5,12 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use record::BatchSummary;
 use types::{
-    BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, ProducerEpoch, ProducerId,
-    Sequence, Timestamp,
+    BrokerId, ErrorCode, LeaderEpoch, LeaderEpochs, Monotonic, Now, Offset, PartitionEpoch, ProducerEpoch,
+    ProducerId, Sequence, Timestamp,
 };
 
 use super::{Acks, Appended, Effect, Event, Leader, LeaderConfig, WaiterId};
-use crate::{EpochCache, PartitionState, ProducerStates, ReplicaLog};
+use crate::{PartitionState, ProducerStates, ReplicaLog};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -23,7 +23,7 @@ fn leader(min_insync_replicas: usize) -> Leader {
 }
 
 fn log() -> ReplicaLog {
-    let epochs = EpochCache::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(2), Offset(6))]).unwrap();
+    let epochs = LeaderEpochs::new(vec![(LeaderEpoch(1), Offset(0)), (LeaderEpoch(2), Offset(6))]).unwrap();
     ReplicaLog::recovered(Offset(0), Offset(10), Offset(10), epochs, ProducerStates::default())
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use record::BatchSummary;
-use types::{LeaderEpoch, Offset};
+use types::{LeaderEpoch, LeaderEpochs, Offset};
 
-use crate::{EpochCache, ProducerStates, ReplicaLog};
+use crate::{ProducerStates, ReplicaLog};
 
 /// A batch; the number tells it from every other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Disk {
     }
 
     pub(super) fn recovered(&self) -> ReplicaLog {
-        let mut epochs = EpochCache::default();
+        let mut epochs = LeaderEpochs::default();
         for stored in self.batches.values() {
             let is_first = epochs.latest().is_none();
             let base = if is_first { self.start } else { stored.batch.base_offset };

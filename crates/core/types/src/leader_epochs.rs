@@ -1,30 +1,34 @@
-//! Which leader epoch began at which offset: what a follower asks to find where its log and the leader's part.
+//! Which leader epoch began at which offset in one log: what tells a follower where its log and the leader's part. Storage
+//! keeps it in a file, replication reasons with it; both mean the same.
 
-use types::{LeaderEpoch, Offset};
+use crate::{LeaderEpoch, Offset};
 
-/// Ascending in both; the first entry may begin before the log does.
+/// The epochs of one log, ascending in epoch and start; the first may begin before the log does. Kafka:
+/// `LeaderEpochFileCache`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LeaderEpochs {
+pub struct LeaderEpochs {
     entries: Vec<(LeaderEpoch, Offset)>,
 }
 
 impl LeaderEpochs {
-    /// From a checkpoint; `None` if the entries are not ascending.
-    pub(crate) fn new(entries: Vec<(LeaderEpoch, Offset)>) -> Option<LeaderEpochs> {
+    /// The epochs of a log that is opened; `None` if the entries are not ascending.
+    pub fn new(entries: Vec<(LeaderEpoch, Offset)>) -> Option<LeaderEpochs> {
         let ascending = entries.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
         ascending.then_some(LeaderEpochs { entries })
     }
 
-    pub(crate) fn entries(&self) -> &[(LeaderEpoch, Offset)] {
+    /// The entries, oldest first.
+    pub fn entries(&self) -> &[(LeaderEpoch, Offset)] {
         &self.entries
     }
 
-    pub(crate) fn latest(&self) -> Option<LeaderEpoch> {
+    /// The newest epoch.
+    pub fn latest(&self) -> Option<LeaderEpoch> {
         self.entries.last().map(|&(epoch, _)| epoch)
     }
 
     /// Notes that `epoch` begins at `start`; entries that this makes impossible go. True if something changed.
-    pub(crate) fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
+    pub fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
         if epoch < LeaderEpoch(0) || self.latest().is_some_and(|latest| latest >= epoch) {
             return false;
         }
@@ -35,14 +39,14 @@ impl LeaderEpochs {
     }
 
     /// Forgets what begins at or after `end`. True if something changed.
-    pub(crate) fn truncate_to(&mut self, end: Offset) -> bool {
+    pub fn truncate_to(&mut self, end: Offset) -> bool {
         let before = self.entries.len();
         self.entries.retain(|&(_, start)| start < end);
         self.entries.len() != before
     }
 
     /// Forgets epochs that end before `start`, and moves the one that holds it. True if something changed.
-    pub(crate) fn start_at(&mut self, start: Offset) -> bool {
+    pub fn start_at(&mut self, start: Offset) -> bool {
         let holding = self.entries.partition_point(|&(_, other)| other <= start);
         if holding == 0 || (holding == 1 && self.entries[0].1 == start) {
             return false;
@@ -54,7 +58,7 @@ impl LeaderEpochs {
 
     /// The largest epoch up to `asked` and the offset where it ends, as OffsetForLeaderEpoch answers
     /// (`LeaderEpochFileCache.endOffsetFor`); `None` if the epoch is not known at all.
-    pub(crate) fn end_offset(&self, asked: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
+    pub fn end_offset(&self, asked: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
         if asked < LeaderEpoch(0) {
             return None;
         }
@@ -71,7 +75,7 @@ impl LeaderEpochs {
     }
 
     /// The epoch of the record at `offset`.
-    pub(crate) fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self.entries.partition_point(|&(_, start)| start <= offset);
         after.checked_sub(1).map(|at| self.entries[at].0)
     }
@@ -125,5 +129,24 @@ mod tests {
         assert_eq!(cache, epochs(&[(4, 12)]));
         assert_eq!(cache.epoch_at(Offset(13)), Some(LeaderEpoch(4)));
         assert_eq!(cache.epoch_at(Offset(11)), None);
+    }
+
+    #[test]
+    fn an_epoch_without_records_goes_with_the_next_one_and_with_a_truncation() {
+        let mut cache = epochs(&[(2, 6)]);
+        cache.assign(LeaderEpoch(2), Offset(9));
+        cache.assign(LeaderEpoch(3), Offset(9));
+        cache.assign(LeaderEpoch(5), Offset(9));
+        assert_eq!(cache, epochs(&[(2, 6), (5, 9)]));
+        cache.truncate_to(Offset(9));
+        assert_eq!(cache, epochs(&[(2, 6)]));
+        cache.start_at(Offset(8));
+        assert_eq!(cache, epochs(&[(2, 8)]));
+    }
+
+    #[test]
+    fn entries_that_descend_are_no_cache() {
+        assert_eq!(LeaderEpochs::new(vec![(LeaderEpoch(2), Offset(0)), (LeaderEpoch(2), Offset(4))]), None);
+        assert_eq!(LeaderEpochs::new(vec![(LeaderEpoch(2), Offset(4)), (LeaderEpoch(3), Offset(0))]), None);
     }
 }

@@ -1,0 +1,219 @@
+//! A node's admin endpoint as whoever founds clusters sees it: who it is, whether it is well, and the founding. As much of
+//! HTTP/1.1 as its small answers need: one request a connection, with a time limit.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// What `/v1/state` says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeState {
+    /// The node's id.
+    pub node_id: i32,
+    /// The identity of its data directory.
+    pub directory_id: String,
+    /// The cluster that it belongs to; `None` before it is founded.
+    #[serde(default)]
+    pub cluster_id: Option<String>,
+    /// `unformatted` before the cluster is founded, then `starting`, then `ready`.
+    pub status: String,
+    /// The version that it runs.
+    pub version: String,
+}
+
+/// What `/v1/bootstrap` takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Founding {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The members of the first quorum.
+    pub voters: Vec<Voter>,
+}
+
+/// A member of the first quorum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Voter {
+    /// The node's id.
+    pub id: i32,
+    /// The identity of its data directory: a disk that was wiped is another voter.
+    pub directory_id: String,
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Nobody listens, or the connection broke.
+    #[error("cannot reach {address}")]
+    Unreachable {
+        /// The admin endpoint.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It took too long.
+    #[error("{address} does not answer")]
+    Silent {
+        /// The admin endpoint.
+        address: String,
+    },
+    /// Something else listens there.
+    #[error("{address} does not answer in HTTP")]
+    NotHttp {
+        /// The admin endpoint.
+        address: String,
+    },
+    /// It refused.
+    #[error("{address} answers {status}: {reason}")]
+    Refused {
+        /// The admin endpoint.
+        address: String,
+        /// The status of HTTP.
+        status: u16,
+        /// The node's words.
+        reason: String,
+    },
+    /// It is not a node, or one of another age.
+    #[error("{address} answers something else than its state")]
+    NotAState {
+        /// The admin endpoint.
+        address: String,
+        /// What is wrong with the answer.
+        source: serde_json::Error,
+    },
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status of HTTP.
+    pub status: u16,
+    /// What follows the head.
+    pub body: String,
+}
+
+impl Answer {
+    /// Whether the node did what it was asked.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Asks for a path; `address` is the `host:port` of the admin endpoint.
+pub async fn get(address: &str, path: &str) -> Result<Answer, NodeError> {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")).await
+}
+
+/// Asks a node for its state.
+pub async fn state(address: &str) -> Result<NodeState, NodeError> {
+    let body = succeeded(address, get(address, "/v1/state").await?)?;
+    serde_json::from_str(&body).map_err(|source| NodeError::NotAState { address: address.to_owned(), source })
+}
+
+/// Founds a cluster. Doing it again changes nothing.
+pub async fn found(address: &str, token: &str, founding: &Founding) -> Result<(), NodeError> {
+    let body = serde_json::to_string(founding).expect("text and numbers are JSON");
+    let request = format!(
+        "POST /v1/bootstrap HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    succeeded(address, exchange(address, &request).await?).map(drop)
+}
+
+/// An id for a cluster that is founded, in Kafka's form.
+pub fn new_cluster_id() -> io::Result<String> {
+    loop {
+        let id = types::Uuid(random_bytes()?).to_string();
+        // One that begins with a dash reads as an option on a command line; Kafka makes none either.
+        if !id.starts_with('-') {
+            return Ok(id);
+        }
+    }
+}
+
+/// A token for a node's admin endpoint.
+pub fn new_token() -> io::Result<String> {
+    Ok(random_bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(bytes)
+}
+
+fn succeeded(address: &str, answer: Answer) -> Result<String, NodeError> {
+    if answer.is_success() {
+        return Ok(answer.body);
+    }
+    let reason = answer.body.trim().to_owned();
+    Err(NodeError::Refused { address: address.to_owned(), status: answer.status, reason })
+}
+
+async fn exchange(address: &str, request: &str) -> Result<Answer, NodeError> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    let address = || address.to_owned();
+    let answer = tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .map_err(|_| NodeError::Silent { address: address() })?
+        .map_err(|source| NodeError::Unreachable { address: address(), source })?;
+    parse(&answer).ok_or_else(|| NodeError::NotHttp { address: address() })
+}
+
+fn parse(answer: &[u8]) -> Option<Answer> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
+    let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if is_chunked { dechunk(body)? } else { body.to_owned() };
+    Some(Answer { status, body })
+}
+
+fn dechunk(mut rest: &str) -> Option<String> {
+    let mut body = String::new();
+    loop {
+        let (size, after) = rest.split_once("\r\n")?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.push_str(after.get(..size)?);
+        rest = after.get(size..)?.strip_prefix("\r\n")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, parse};
+
+    #[test]
+    fn answers_are_read_whole_and_in_chunks() {
+        let plain = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").expect("an answer");
+        assert_eq!(plain, Answer { status: 200, body: "{}".to_owned() });
+        let older = parse(b"HTTP/1.0 200 OK\r\na: b\r\n\r\n{}");
+        assert_eq!(older, Some(Answer { status: 200, body: "{}".to_owned() }));
+        let empty = parse(b"HTTP/1.1 401 No\r\n\r\n");
+        assert_eq!(empty, Some(Answer { status: 401, body: String::new() }));
+        let chunked = b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
+        assert_eq!(parse(chunked), Some(Answer { status: 503, body: "abcd".to_owned() }));
+        assert_eq!(parse(b"SSH-2.0"), None);
+    }
+}
