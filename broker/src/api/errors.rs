@@ -47,6 +47,11 @@ errors! {
     DeleteGroupsResponse {} [results: error_code];
     IncrementalAlterConfigsResponse {} [responses: error_code];
     OffsetDeleteResponse { error_code } [topics / partitions: error_code];
+    ElectLeadersResponse { error_code } [replica_election_results / partition_result: error_code];
+    AlterPartitionReassignmentsResponse { error_code } [responses / partitions: error_code];
+    ListPartitionReassignmentsResponse { error_code };
+    UpdateFeaturesResponse { error_code } [results: error_code];
+    UnregisterBrokerResponse { error_code };
     DescribeClusterResponse { error_code };
     DescribeTopicPartitionsResponse {} [topics: error_code] [topics / partitions: error_code];
 }

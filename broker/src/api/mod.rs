@@ -1,6 +1,7 @@
 //! Requests: one file per API. Here is the one table of what is served, and the way from a frame to its answer.
 
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
 mod config_resource;
 mod create_partitions;
@@ -12,6 +13,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod errors;
 mod fetch;
 mod find_coordinator;
@@ -23,6 +25,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -31,6 +34,8 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod topics;
+mod unregister_broker;
+mod update_features;
 
 use std::future::ready;
 use std::net::SocketAddr;
@@ -189,9 +194,14 @@ served! {
     AlterConfigs => alter_configs::handle;
     CreatePartitions => create_partitions::handle;
     DeleteGroups => delete_groups::handle;
+    ElectLeaders => elect_leaders::handle;
     IncrementalAlterConfigs => incremental_alter_configs::handle;
+    AlterPartitionReassignments => alter_partition_reassignments::handle;
+    ListPartitionReassignments => list_partition_reassignments::handle;
     OffsetDelete => offset_delete::handle;
+    UpdateFeatures => update_features::handle;
     DescribeCluster => describe_cluster::handle;
+    UnregisterBroker => unregister_broker::handle;
     DescribeTopicPartitions => describe_topic_partitions::handle;
 }
 
