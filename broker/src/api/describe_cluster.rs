@@ -43,7 +43,7 @@ pub(crate) async fn handle(
         ..DescribeClusterBroker::default()
     });
     DescribeClusterResponse {
-        controller_id: node.quorum.status().leader.unwrap_or(-1),
+        controller_id: topics::controller(node, &image),
         brokers: brokers.collect(),
         ..answer
     }

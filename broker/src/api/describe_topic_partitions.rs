@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use metadata::TopicImage;
+use metadata::{Image, TopicImage};
 use protocol::Utf8Bytes;
 use protocol::messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
 use protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
     DescribeTopicPartitionsResponseTopic,
 };
-use types::{ErrorCode, validate_topic_name};
+use types::{BrokerId, ErrorCode, validate_topic_name};
 
 use super::RequestContext;
 use super::topics::{self, NO_OPERATIONS};
@@ -46,7 +46,7 @@ pub(crate) async fn handle(
         };
         let (first, end) = (from(name), topic.partitions.len());
         let taken = left.min(end.saturating_sub(first));
-        response.topics.push(page(topic, first, taken));
+        response.topics.push(page(&image, topic, first, taken));
         left -= taken;
         if first + taken < end {
             response.next_cursor = Some(next(name, first + taken));
@@ -56,21 +56,26 @@ pub(crate) async fn handle(
     response
 }
 
-fn page(topic: &TopicImage, first: usize, count: usize) -> DescribeTopicPartitionsResponseTopic {
-    let described = topics::described(topic);
-    let partitions = described.partitions.into_iter().skip(first).take(count).map(|partition| {
-        DescribeTopicPartitionsResponsePartition {
-            error_code: partition.error_code,
-            partition_index: partition.partition_index,
-            leader_id: partition.leader_id,
-            leader_epoch: partition.leader_epoch,
-            replica_nodes: partition.replica_nodes,
-            isr_nodes: partition.isr_nodes,
-            offline_replicas: partition.offline_replicas,
-            eligible_leader_replicas: Some(Vec::new()),
-            last_known_elr: Some(Vec::new()),
-            ..DescribeTopicPartitionsResponsePartition::default()
-        }
+fn page(
+    image: &Image,
+    topic: &TopicImage,
+    first: usize,
+    count: usize,
+) -> DescribeTopicPartitionsResponseTopic {
+    let described = topics::described(image, topic);
+    let numbers = |ids: &[BrokerId]| Some(ids.iter().map(|id| id.0).collect());
+    let partitions = described.partitions.into_iter().zip(&topic.partitions).skip(first).take(count);
+    let partitions = partitions.map(|(partition, state)| DescribeTopicPartitionsResponsePartition {
+        error_code: partition.error_code,
+        partition_index: partition.partition_index,
+        leader_id: partition.leader_id,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: partition.replica_nodes,
+        isr_nodes: partition.isr_nodes,
+        offline_replicas: partition.offline_replicas,
+        eligible_leader_replicas: numbers(&state.elr),
+        last_known_elr: numbers(&state.last_known_elr),
+        ..DescribeTopicPartitionsResponsePartition::default()
     });
     DescribeTopicPartitionsResponseTopic {
         name: described.name,

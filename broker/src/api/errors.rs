@@ -50,6 +50,7 @@ errors! {
     ElectLeadersResponse { error_code } [replica_election_results / partition_result: error_code];
     AlterPartitionReassignmentsResponse { error_code } [responses / partitions: error_code];
     ListPartitionReassignmentsResponse { error_code };
+    DescribeQuorumResponse { error_code } [topics / partitions: error_code];
     UpdateFeaturesResponse { error_code } [results: error_code];
     UnregisterBrokerResponse { error_code };
     DescribeClusterResponse { error_code };

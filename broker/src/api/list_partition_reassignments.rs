@@ -26,7 +26,9 @@ pub(crate) async fn handle(
         })
     };
     let mut topics: Vec<OngoingTopicReassignment> = Vec::new();
-    for (topic, index, state) in image.reassigning().filter(|(topic, index, _)| is_asked(&topic.name, index.0)) {
+    for (topic, index, state) in
+        image.reassigning().filter(|(topic, index, _)| is_asked(&topic.name, index.0))
+    {
         let partition = ongoing(index.0, state);
         match topics.last_mut().filter(|last| *last.name == *topic.name) {
             Some(last) => last.partitions.push(partition),

@@ -30,7 +30,7 @@ pub(crate) async fn handle(
         image
             .topic_names()
             .filter_map(|(_, id)| image.topic(id))
-            .map(|topic| topics::described(topic))
+            .map(|topic| topics::described(&image, topic))
             .collect()
     } else {
         let asked = request.topics.unwrap_or_default();
@@ -46,7 +46,7 @@ pub(crate) async fn handle(
         }
         asked.iter().map(|topic| find(&image, topic.name.as_ref(), topic.topic_id)).collect()
     };
-    let controller = node.quorum.status().leader.unwrap_or(-1);
+    let controller = topics::controller(node, &image);
     MetadataResponse {
         brokers: topics::brokers(&image, context),
         cluster_id: node.cluster_id().map(Utf8Bytes::from),
@@ -69,7 +69,7 @@ fn find(image: &Image, name: Option<&Utf8Bytes>, id: Uuid) -> MetadataResponseTo
         None => (None, ErrorCode::UnknownTopicOrPartition),
     };
     match found {
-        Some(topic) => topics::described(topic),
+        Some(topic) => topics::described(image, topic),
         None => MetadataResponseTopic {
             error_code: error.code(),
             // A name is not null in old versions; whoever asks by id gets none.

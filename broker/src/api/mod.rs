@@ -12,6 +12,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod errors;
@@ -199,6 +200,7 @@ served! {
     AlterPartitionReassignments => alter_partition_reassignments::handle;
     ListPartitionReassignments => list_partition_reassignments::handle;
     OffsetDelete => offset_delete::handle;
+    DescribeQuorum => describe_quorum::handle;
     UpdateFeatures => update_features::handle;
     DescribeCluster => describe_cluster::handle;
     UnregisterBroker => unregister_broker::handle;

@@ -30,6 +30,15 @@ pub(super) fn brokers(image: &Image, context: &RequestContext) -> Vec<MetadataRe
     .collect()
 }
 
+/// Whom clients may ask for what the controller does: it, if it is a broker too, or any broker, which passes it on.
+pub(super) fn controller(node: &Node, image: &Image) -> i32 {
+    let is_live = |id: &i32| image.broker(BrokerId(*id)).is_some_and(|broker| !broker.is_fenced);
+    match node.quorum.status().leader {
+        Some(leader) => Some(leader).filter(is_live).unwrap_or(node.config.node_id),
+        None => -1,
+    }
+}
+
 /// Who leads a partition, for a client that asked the wrong broker (KIP-951); nothing if that is not known better.
 pub(super) fn leader_elsewhere(
     node: &Node,
@@ -54,7 +63,9 @@ pub(super) fn is_leader_elsewhere(error_code: i16) -> bool {
 }
 
 /// A topic that is there.
-pub(super) fn described(topic: &TopicImage) -> MetadataResponseTopic {
+pub(super) fn described(image: &Image, topic: &TopicImage) -> MetadataResponseTopic {
+    // Kafka's tools call a partition under-replicated or unavailable by what is offline.
+    let is_offline = |id: &&BrokerId| image.broker(**id).is_none_or(|broker| broker.is_fenced);
     let partition = |(index, partition): (i32, &PartitionImage)| MetadataResponsePartition {
         error_code: match partition.leader {
             Some(_) => ErrorCode::None.code(),
@@ -65,6 +76,7 @@ pub(super) fn described(topic: &TopicImage) -> MetadataResponseTopic {
         leader_epoch: partition.leader_epoch.0,
         replica_nodes: partition.replicas.iter().map(|id| id.0).collect(),
         isr_nodes: partition.isr.iter().map(|id| id.0).collect(),
+        offline_replicas: partition.replicas.iter().filter(is_offline).map(|id| id.0).collect(),
         ..Default::default()
     };
     MetadataResponseTopic {

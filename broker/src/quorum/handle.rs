@@ -17,7 +17,7 @@ use super::state_machine::Committed;
 use super::{SUBMIT_TIMEOUT, SubmitError};
 
 /// While no controller is known, or the one that was known is not it any more.
-const FIND_CONTROLLER: Duration = Duration::from_millis(20);
+pub(super) const FIND_CONTROLLER: Duration = Duration::from_millis(20);
 /// Beyond the time that the controller gives itself.
 const FORWARD_TIMEOUT: Duration = SUBMIT_TIMEOUT.saturating_add(Duration::from_secs(2));
 
@@ -98,11 +98,18 @@ impl MetadataHandle {
     }
 
     async fn forward(&self, leader: i32, request: &Request) -> Result<(Response, u64), SubmitError> {
+        match self.call(leader, request).await? {
+            Reply::Submit { result } => result,
+            _ => Err(SubmitError::Unknown),
+        }
+    }
+
+    /// Asks the node that this one takes for the leader.
+    pub(super) async fn call(&self, leader: i32, request: &Request) -> Result<Reply, SubmitError> {
         let target = Target { node: leader, directory: None, purpose: Purpose::Client };
         let address = self.address(leader);
         match self.links.call(target, address.as_ref(), request, FORWARD_TIMEOUT).await {
-            Ok(Reply::Submit { result }) => result,
-            Ok(_) => Err(SubmitError::Unknown),
+            Ok(reply) => Ok(reply),
             Err(CallError::TooLarge) => Err(SubmitError::TooLarge),
             Err(CallError::Busy) => Err(SubmitError::Busy),
             Err(error) if error.is_undone() => Err(SubmitError::NoController),
@@ -111,7 +118,7 @@ impl MetadataHandle {
     }
 
     /// The active controller's node, as far as this one knows.
-    fn leader(&self) -> Option<i32> {
+    pub(super) fn leader(&self) -> Option<i32> {
         match &self.controller {
             Controller::Voter { raft, .. } => {
                 raft.metrics().borrow_watched().current_leader.map(|leader| leader.node)
@@ -134,7 +141,7 @@ impl MetadataHandle {
     }
 
     /// Whether there may be a controller soon: not before the founding, and not when this node's quorum has ended.
-    fn may_come(&self) -> bool {
+    pub(super) fn may_come(&self) -> bool {
         let is_running = match &self.controller {
             Controller::Voter { raft, .. } => raft.metrics().borrow_watched().running_state.is_ok(),
             Controller::Observer { leader } => leader.has_changed().is_ok(),

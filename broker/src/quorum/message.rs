@@ -12,6 +12,7 @@ use record::Batches;
 use types::{Timestamp, Uuid};
 
 use super::SubmitError;
+use super::description::QuorumDescription;
 use super::entry;
 use super::raft::{CommittedLeaderId, Entry, LogId, Quorum, Vote, VoterId};
 use super::wire::{Wire, WireError, wire_enum, wire_struct};
@@ -112,6 +113,8 @@ pub(super) enum Request {
         from: u64,
         wait_ms: u32,
     },
+    /// What do you, as the leader, know of the quorum?
+    Describe,
     /// The next piece of the snapshot that [`Reply::Snapshot`] announced.
     TailSnapshot {
         at: u64,
@@ -150,6 +153,10 @@ pub(super) enum Reply {
     Chunk {
         chunk: Bytes,
     },
+    /// Absent from a node that does not lead.
+    Description {
+        description: Option<QuorumDescription>,
+    },
     /// It could not be done.
     Failed {
         error: String,
@@ -180,6 +187,7 @@ wire_enum!(Request {
     6 = Submit { command },
     7 = Tail { from, wait_ms },
     8 = TailSnapshot { at },
+    9 = Describe,
 });
 wire_enum!(Reply {
     1 = Append { reply },
@@ -191,6 +199,7 @@ wire_enum!(Reply {
     7 = TailSnapshot { end, total },
     8 = Chunk { chunk },
     9 = Failed { error },
+    10 = Description { description },
 });
 wire_struct!(VoterId { node, directory });
 wire_struct!(VoteRequest<Quorum> { vote, last_log_id, leadership_transfer });

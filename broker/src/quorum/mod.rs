@@ -4,6 +4,7 @@ mod bootstrap;
 mod codec;
 mod commands;
 mod controller;
+mod description;
 mod entry;
 mod handle;
 mod link;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 use types::ErrorCode;
 
 pub(crate) use self::bootstrap::BootstrapError;
+pub(crate) use self::description::{QuorumDescription, ReplicaDescription};
 use self::handle::Controller;
 pub(crate) use self::handle::MetadataHandle;
 use self::link::Links;
@@ -180,6 +182,8 @@ impl MetadataQuorum {
                     waiting: service.1,
                 };
                 tasks.spawn(stopping.clone().run_until_cancelled_owned(task.run()));
+                let sampling = description::sample(raft.clone(), service.0.caught_up.clone());
+                tasks.spawn(stopping.clone().run_until_cancelled_owned(sampling));
                 let service = Arc::new(service.0);
                 tasks.spawn(server::run(listener, Arc::clone(&service), stopping.clone()));
                 (Part::Controller(service, address), Controller::Voter { raft, commands }, committed)
@@ -353,6 +357,8 @@ async fn start_raft(
         commands,
         committed: committed.clone(),
         observers: std::sync::Mutex::default(),
+        caught_up: watch::Sender::default(),
+        wall,
     };
     Ok(((service, waiting), committed))
 }

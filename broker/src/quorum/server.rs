@@ -117,7 +117,7 @@ async fn serve(service: Arc<Service>, mut stream: Box<dyn Stream>) -> Result<(),
         return Ok(());
     }
     // The caller asks nothing before it has read the answer: the first reader holds no more than the handshake.
-    let ended = requests(&service, &Session::new(hello.purpose, hello.node), stream).await;
+    let ended = requests(&service, &Session::new(hello.purpose, hello.node, hello.directory), stream).await;
     if hello.purpose == Purpose::Client {
         service.prober.fence_if_gone(BrokerId(hello.node)).await;
     }

@@ -9,15 +9,17 @@ use openraft::async_runtime::WatchReceiver as _;
 use storage::DataDir;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use types::Uuid;
 
 use super::controller::{Submission, submit_here};
+use super::description::{CaughtUp, ObserverState};
 use super::log_store::LogStore;
 use super::message::{CHUNK_BYTES, Entries, Purpose, Reply, Request};
 use super::probe::Prober;
 use super::raft::{Raft, Vote, VoterId};
 use super::state_machine::{Committed, Snapshot, snapshot_meta};
 use super::{SUBMIT_TIMEOUT, codec};
-use crate::seams::Blocking;
+use crate::seams::{Blocking, Wall};
 
 /// How long somebody who tails may be kept waiting.
 const TAIL_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -39,8 +41,11 @@ pub(super) struct Service {
     pub(super) log: LogStore,
     pub(super) commands: mpsc::Sender<Submission>,
     pub(super) committed: watch::Receiver<Committed>,
-    /// Who tails, how far each is, and when it last asked.
-    pub(super) observers: Mutex<BTreeMap<i32, (u64, Instant)>>,
+    /// Who tails.
+    pub(super) observers: Mutex<BTreeMap<i32, ObserverState>>,
+    /// Which voters have caught up, and when.
+    pub(super) caught_up: CaughtUp,
+    pub(super) wall: Wall,
 }
 
 /// One connection.
@@ -48,6 +53,7 @@ pub(super) struct Service {
 pub(super) struct Session {
     purpose: Purpose,
     node: i32,
+    directory: Uuid,
     /// The snapshot that the leader sends, as far as it has come.
     incoming: Mutex<BytesMut>,
     /// The snapshot that is sent to who tails.
@@ -55,8 +61,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(purpose: Purpose, node: i32) -> Session {
-        Session { purpose, node, incoming: Mutex::default(), outgoing: Mutex::default() }
+    pub(super) fn new(purpose: Purpose, node: i32, directory: Uuid) -> Session {
+        Session { purpose, node, directory, incoming: Mutex::default(), outgoing: Mutex::default() }
     }
 }
 
@@ -68,7 +74,10 @@ impl Service {
             | Request::PreVote { .. }
             | Request::Snapshot { .. }
             | Request::TransferLeader { .. } => true,
-            Request::Submit { .. } | Request::Tail { .. } | Request::TailSnapshot { .. } => false,
+            Request::Submit { .. }
+            | Request::Tail { .. }
+            | Request::TailSnapshot { .. }
+            | Request::Describe => false,
         };
         if is_rafts != (session.purpose == Purpose::Raft) {
             return failed("this connection is for other requests");
@@ -103,6 +112,7 @@ impl Service {
                 Ok(Reply::Submit { result })
             }
             Request::Tail { from, wait_ms } => self.tail(session, from, wait_ms).await,
+            Request::Describe => Ok(Reply::Description { description: self.describe() }),
             Request::TailSnapshot { at } => {
                 let snapshot = session.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
                 let at = usize::try_from(at).ok().filter(|at| *at <= snapshot.len());
@@ -149,7 +159,7 @@ impl Service {
 
     /// What was committed and applied here. Anybody may ask any controller: what is committed stays so.
     async fn tail(&self, session: &Session, from: u64, wait_ms: u32) -> Result<Reply, String> {
-        self.note_observer(session.node, from);
+        self.note_observer(session, from);
         let wait = Duration::from_millis(wait_ms.into()).min(TAIL_WAIT_MAX);
         let mut committed = self.committed.clone();
         let moved = async { committed.wait_for(|committed| committed.end > from).await.map(|now| now.end) };
@@ -168,12 +178,17 @@ impl Service {
         }
     }
 
-    fn note_observer(&self, node: i32, end: u64) {
+    fn note_observer(&self, session: &Session, end: u64) {
+        let is_caught_up = end >= self.committed.borrow().end;
         let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        observers.retain(|_, (_, asked)| now - *asked < OBSERVER_FORGOTTEN);
-        if observers.len() < OBSERVERS_MAX || observers.contains_key(&node) {
-            observers.insert(node, (end, now));
+        observers.retain(|_, state| now - state.asked < OBSERVER_FORGOTTEN);
+        if observers.len() < OBSERVERS_MAX || observers.contains_key(&session.node) {
+            let known = observers.get(&session.node).filter(|known| known.directory == session.directory);
+            let caught_up = known.and_then(|known| known.caught_up);
+            let caught_up = if is_caught_up { Some(now) } else { caught_up };
+            let state = ObserverState { directory: session.directory, end, asked: now, caught_up };
+            observers.insert(session.node, state);
         }
     }
 

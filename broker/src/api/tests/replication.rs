@@ -25,7 +25,7 @@ use crate::seams::{Blocking, Wall};
 
 const FOLLOWER: BrokerId = BrokerId(2);
 
-async fn register(harness: &Harness, broker: BrokerId, incarnation: u8) -> BrokerEpoch {
+pub(super) async fn register(harness: &Harness, broker: BrokerId, incarnation: u8) -> BrokerEpoch {
     let incarnation = Uuid::from_random([incarnation; 16]);
     let endpoint = Endpoint { listener: "plain".to_owned(), host: "elsewhere".to_owned(), port: 9999 };
     let registration = BrokerRegistration {
