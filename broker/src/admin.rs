@@ -1,6 +1,8 @@
 //! The administration endpoint: metrics and health for Kubernetes and Prometheus, state and bootstrap for whoever founds
 //! clusters. POSTs need the token, if one is configured.
 
+mod cluster;
+
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -28,6 +30,9 @@ struct NodeState {
     status: &'static str,
     roles: Vec<config::node::Role>,
     version: &'static str,
+    /// Absent before the cluster is founded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<cluster::ClusterState>,
 }
 
 /// What `/v1/bootstrap` takes.
@@ -54,6 +59,8 @@ pub(crate) async fn serve(node: Arc<Node>, listener: tokio::net::TcpListener) {
         .route("/readyz", get(ready))
         .route("/v1/state", get(state))
         .route("/v1/bootstrap", post(bootstrap))
+        .route("/v1/cordon", post(cluster::cordon))
+        .route("/v1/rebalance", post(cluster::rebalance))
         .with_state(node);
     let served =
         axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
@@ -86,6 +93,7 @@ async fn state(State(node): State<Arc<Node>>) -> Json<NodeState> {
         status: status(&node),
         roles: node.config.roles.clone(),
         version: env!("CARGO_PKG_VERSION"),
+        cluster: node.cluster_id().map(|_| cluster::state(&node)),
     })
 }
 

@@ -25,6 +25,8 @@ wire_enum!(Command {
     12 = AlterReassignments { reassignments, allows_factor_change },
     13 = UnfenceBroker { broker, epoch },
     14 = AllocateProducerIds { broker, epoch },
+    15 = Cordon { brokers },
+    16 = Rebalance { bytes_per_second },
 });
 
 wire_enum!(Response {
@@ -42,6 +44,8 @@ wire_enum!(Response {
     12 = AlteredReassignments(results),
     13 = Unfenced,
     14 = ProducerIds(block),
+    15 = Cordoned,
+    16 = Rebalancing,
 });
 
 wire_enum!(SubmitError {
@@ -57,6 +61,7 @@ wire_enum!(Rejection {
     2 = BrokerIdNotRegistered { broker },
     3 = DuplicateBrokerRegistration { broker },
     4 = DirectoryTaken { directory, owner },
+    5 = TooFewBrokers { needed, left },
 });
 
 wire_struct!(NewTopic { name, id, partitions, replication_factor, assignments, configs });

@@ -26,6 +26,64 @@ pub struct NodeState {
     pub status: String,
     /// The version that it runs.
     pub version: String,
+    /// What it knows of its cluster.
+    #[serde(default)]
+    pub cluster: Option<ClusterState>,
+}
+
+/// A cluster as one of its nodes knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterState {
+    /// The node of the active controller, if there is one.
+    #[serde(default)]
+    pub controller: Option<i32>,
+    /// The brokers that are registered.
+    pub brokers: Vec<BrokerState>,
+    /// Partitions that are being given other replicas.
+    pub reassigning: usize,
+    /// Whether replicas are being spread.
+    pub rebalance: RebalanceState,
+}
+
+/// A registered broker.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerState {
+    /// Its id.
+    pub id: i32,
+    /// Whether the controller has taken it out of service.
+    pub is_fenced: bool,
+    /// Whether it gets no new replica and no leadership.
+    pub is_cordoned: bool,
+    /// Replicas that it holds or is being given.
+    pub replicas: usize,
+    /// Replicas that it still has, on their way to others.
+    pub leaving: usize,
+    /// Partitions that it leads.
+    pub leaders: usize,
+}
+
+impl BrokerState {
+    /// Whether nothing is on it any more, so that it can go.
+    pub fn is_empty(&self) -> bool {
+        self.replicas == 0 && self.leaving == 0
+    }
+}
+
+/// How far the spreading of replicas is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceState {
+    /// Whether it goes on; it ends by itself when nothing is left.
+    pub is_active: bool,
+    /// How many bytes a second a broker copies for it, if that is bounded.
+    #[serde(default)]
+    pub bytes_per_second: Option<i64>,
+    /// Partitions that are on their way or have to move yet.
+    pub partitions_left: usize,
+    /// Those of them that are on a cordoned broker and have no other to go to.
+    pub partitions_blocked: usize,
 }
 
 /// What `/v1/bootstrap` takes.
@@ -120,13 +178,38 @@ pub async fn state(address: &str) -> Result<NodeState, NodeError> {
 
 /// Founds a cluster. Doing it again changes nothing.
 pub async fn found(address: &str, token: &str, founding: &Founding) -> Result<(), NodeError> {
-    let body = serde_json::to_string(founding).expect("text and numbers are JSON");
+    post(address, token, "/v1/bootstrap", founding).await.map(drop)
+}
+
+/// From now on these brokers, and no others, get no new replica and no leadership. What they have stays until
+/// [`rebalance`]. Refused where partitions have more replicas than there would be brokers.
+pub async fn cordon(address: &str, token: &str, ids: &[i32]) -> Result<(), NodeError> {
+    #[derive(Serialize)]
+    struct Cordon<'a> {
+        ids: &'a [i32],
+    }
+    post(address, token, "/v1/cordon", &Cordon { ids }).await.map(drop)
+}
+
+/// Moves replicas off cordoned brokers and spreads them over the others. Answers at once; [`state`] tells how far it is.
+pub async fn rebalance(address: &str, token: &str, bytes_per_second: Option<i64>) -> Result<(), NodeError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Rebalance {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bytes_per_second: Option<i64>,
+    }
+    post(address, token, "/v1/rebalance", &Rebalance { bytes_per_second }).await.map(drop)
+}
+
+async fn post(address: &str, token: &str, path: &str, body: &impl Serialize) -> Result<String, NodeError> {
+    let body = serde_json::to_string(body).expect("text and numbers are JSON");
     let request = format!(
-        "POST /v1/bootstrap HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    succeeded(address, exchange(address, &request).await?).map(drop)
+    succeeded(address, exchange(address, &request).await?)
 }
 
 /// An id for a cluster that is founded, in Kafka's form.

@@ -5,10 +5,12 @@ mod brokers;
 mod command;
 mod configs;
 mod elections;
+mod intents;
 mod isr;
 mod partition_change;
 mod placement;
 mod reassignment;
+mod rebalance;
 mod replicas;
 mod sessions;
 mod topics;
@@ -30,6 +32,7 @@ pub use configs::{ConfigOperation, ConfigTarget};
 pub use elections::{ElectedLeader, ElectionType};
 pub use isr::{AlterPartition, AlteredPartition, PartitionAlteration, ProposedReplica};
 pub use reassignment::Reassignment;
+pub use rebalance::RebalanceProgress;
 
 /// The controller's state: what the cluster will be once all that was proposed is committed.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct Controller {
     sessions: Sessions,
     /// When leaders were last moved to their preferred replicas.
     balanced: Monotonic,
+    /// When it was last looked at which replicas are to be moved.
+    rebalanced: Monotonic,
 }
 
 /// What the controller's own node has in its configuration.
@@ -58,7 +63,8 @@ type Outcome = Decision<MetadataRecord, Response>;
 impl Controller {
     /// A controller that continues from an image and has heard of no broker yet.
     pub fn new(image: Image, defaults: ControllerDefaults) -> Controller {
-        Controller { image, defaults, sessions: Sessions::default(), balanced: Monotonic::default() }
+        let (balanced, rebalanced) = (Monotonic::default(), Monotonic::default());
+        Controller { image, defaults, sessions: Sessions::default(), balanced, rebalanced }
     }
 
     /// The active controller of a new term, which has applied the log up to `end`: every broker that is not fenced has a
@@ -71,7 +77,7 @@ impl Controller {
         session_timeout: Duration,
     ) -> Controller {
         let sessions = Sessions::take_office(now.monotonic, &image, end, session_timeout);
-        Controller { image, defaults, sessions, balanced: now.monotonic }
+        Controller { image, defaults, sessions, balanced: now.monotonic, rebalanced: now.monotonic }
     }
 
     /// Goes on from the committed image; what was decided and not committed is forgotten.
@@ -102,6 +108,8 @@ impl Controller {
             | Command::AlterPartition(_)
             | Command::ElectLeaders { .. }
             | Command::AlterReassignments { .. }
+            | Command::Cordon { .. }
+            | Command::Rebalance { .. }
             | Command::AllocateProducerIds { .. } => {}
         }
     }
@@ -118,7 +126,10 @@ impl Controller {
             Response::Heartbeat(reply) if reply.is_in_controlled_shutdown => {
                 self.sessions.shutting_down(reply.broker, end);
             }
-            Response::Ticked => self.balanced_if_due(now.monotonic),
+            Response::Ticked => {
+                self.balanced_if_due(now.monotonic);
+                self.rebalanced_if_due(now.monotonic);
+            }
             Response::Heartbeat(_)
             | Response::CreatedTopics(_)
             | Response::DeletedTopics(_)
@@ -130,6 +141,8 @@ impl Controller {
             | Response::AlteredPartitions(_)
             | Response::ElectedLeaders(_)
             | Response::AlteredReassignments(_)
+            | Response::Cordoned
+            | Response::Rebalancing
             | Response::ProducerIds(_) => {}
         }
     }
@@ -175,6 +188,8 @@ impl Shard for Controller {
             Command::AlterReassignments { reassignments, allows_factor_change } => {
                 Ok(self.alter_reassignments(reassignments, allows_factor_change))
             }
+            Command::Cordon { brokers } => self.cordon(&brokers),
+            Command::Rebalance { bytes_per_second } => Ok(self.begin_rebalance(bytes_per_second)),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(broker, epoch),
             Command::AllocateProducerIds { broker, epoch } => self.allocate_producer_ids(broker, epoch),
         }

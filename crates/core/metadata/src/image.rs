@@ -147,6 +147,14 @@ impl Image {
         self.configs.get(resource).map_or(&NOTHING, |overrides| overrides)
     }
 
+    /// The brokers for which something was set, registered or not.
+    pub fn configured_brokers(&self) -> impl Iterator<Item = BrokerId> {
+        self.configs.keys().filter_map(|resource| match resource {
+            ConfigResource::Broker(id) => Some(*id),
+            ConfigResource::Topic(_) | ConfigResource::Cluster => None,
+        })
+    }
+
     /// All registered brokers, by id.
     pub fn brokers(&self) -> impl ExactSizeIterator<Item = &Arc<BrokerImage>> {
         self.brokers.values()

@@ -10,7 +10,7 @@ pub use controller::{
     AlterPartition, AlteredPartition, BrokerHeartbeat, BrokerRegistration, Command, ConfigChange,
     ConfigOperation, ConfigTarget, Controller, ControllerDefaults, CreatedTopic, ElectedLeader, ElectionType,
     Failure, HeartbeatReply, NewPartitions, NewTopic, PartitionAlteration, ProducerIdBlock, ProposedReplica,
-    Reassignment, Rejection, Response, TopicRef,
+    Reassignment, RebalanceProgress, Rejection, Response, TopicRef,
 };
 pub use delta::Delta;
 pub use image::{BrokerImage, ConfigResource, Endpoint, Image, PartitionImage, TopicImage};

@@ -2,8 +2,9 @@
 
 use crate::ConfigDef;
 use crate::Kind::{Boolean, Int, List, Long, Short, String};
-use crate::definition::Validator::{AtLeast, OneOf};
+use crate::definition::Validator::{AtLeast, EachOneOf, OneOf};
 
+const LONG_MAX: &str = "9223372036854775807";
 const INT_MAX: &str = "2147483647";
 
 pub(super) static BROKER: &[ConfigDef] = &[
@@ -21,9 +22,11 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("controller.quorum.append.linger.ms", Int, Some("25"), "How long the active controller collects records before it writes them.").valid(AtLeast(0)).read_only().default_only(),
     ConfigDef::new("controller.quorum.election.timeout.ms", Int, Some("1000"), "How long a voter waits for votes before it asks again.").valid(AtLeast(0)).high().read_only().default_only(),
     ConfigDef::new("controller.quorum.fetch.timeout.ms", Int, Some("2000"), "How long a voter goes without the leader before it stands for election.").valid(AtLeast(0)).high().read_only().default_only(),
+    ConfigDef::new("cordoned.log.dirs", List, Some(""), "The log directories that take no new replica; here all of a broker's, as *, or none.").valid(EachOneOf(&["*"])),
     ConfigDef::new("default.replication.factor", Int, Some("1"), "How many replicas a topic gets when its creator does not say.").valid(AtLeast(1)).read_only(),
     ConfigDef::new("delete.topic.enable", Boolean, Some("true"), "Whether topics can be deleted.").high().read_only(),
     ConfigDef::new("fetch.max.bytes", Int, Some("57671680"), "The most bytes of records in one fetch response.").valid(AtLeast(1024)).read_only(),
+    ConfigDef::new("follower.replication.throttled.rate", Long, Some(LONG_MAX), "How many bytes a second a broker fetches of throttled replicas.").valid(AtLeast(0)),
     ConfigDef::new("group.consumer.assignment.interval.ms", Int, Some("1000"), "The shortest time between two assignments of a consumer group.").valid(AtLeast(0)).read_only().default_only(),
     ConfigDef::new("group.consumer.assignors", List, Some("uniform,range"), "The assignors of consumer groups on the broker's side.").read_only().default_only(),
     ConfigDef::new("group.consumer.heartbeat.interval.ms", Int, Some("5000"), "How often members of a consumer group send heartbeats.").valid(AtLeast(1)).read_only().default_only(),
@@ -37,6 +40,7 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("group.share.max.size", Int, Some("200"), "The most members of a share group.").read_only().default_only(),
     ConfigDef::new("group.share.record.lock.duration.ms", Int, Some("30000"), "How long a share group's member holds a record.").read_only().default_only(),
     ConfigDef::new("leader.imbalance.check.interval.seconds", Long, Some("300"), "How often leadership is checked for imbalance.").valid(AtLeast(1)).high().read_only().default_only(),
+    ConfigDef::new("leader.replication.throttled.rate", Long, Some(LONG_MAX), "How many bytes a second a broker sends of throttled replicas.").valid(AtLeast(0)),
     ConfigDef::new("listener.security.protocol.map", String, Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), "Which security protocol each listener speaks.").low().read_only().default_only(),
     ConfigDef::new("listeners", List, Some("PLAINTEXT://:9092"), "The addresses that the broker listens on.").high().read_only().own_field("listeners"),
     ConfigDef::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), "Memory for the keys of one compaction, over all cleaners.").read_only().default_only(),
@@ -71,6 +75,8 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("queued.max.requests", Int, Some("500"), "Requests that wait for a handler; here each connection has its own bound.").valid(AtLeast(1)).high().read_only().default_only(),
     ConfigDef::new("quota.window.num", Int, Some("11"), "How many samples client quotas remember.").valid(AtLeast(1)).low().read_only().default_only(),
     ConfigDef::new("quota.window.size.seconds", Int, Some("1"), "How long each sample of client quotas is.").valid(AtLeast(1)).low().read_only().default_only(),
+    ConfigDef::new("rebalance.bytes.per.second", Long, Some("-1"), "How many bytes a second a broker copies while replicas are spread; -1 is no limit.").valid(AtLeast(-1)),
+    ConfigDef::new("rebalance.enable", Boolean, Some("false"), "Whether replicas are being spread evenly; back to false when that is done."),
     ConfigDef::new("replica.fetch.backoff.ms", Int, Some("20"), "How long a follower waits after a failed fetch.").valid(AtLeast(0)).read_only(),
     ConfigDef::new("replica.fetch.max.bytes", Int, Some("1048576"), "The most bytes that a follower asks for per partition.").valid(AtLeast(0)).read_only(),
     ConfigDef::new("replica.fetch.min.bytes", Int, Some("1"), "The fewest bytes that a follower waits for.").valid(AtLeast(0)).high().read_only(),

@@ -213,10 +213,12 @@ impl Controller {
         };
         let mut records = self.partition_changes(BrokerEvent::Goes(broker));
         records.push(MetadataRecord::UnregisterBroker { broker, epoch: known.epoch });
+        // The next broker of this id is not to find itself emptied.
+        records.extend(self.uncordoned(broker));
         Ok(Decision { records, response: Response::Unregistered })
     }
 
-    /// Fences everybody who was silent for too long, then moves leaders back.
+    /// Fences everybody who was silent for too long, then moves leaders back, then moves replicas.
     pub(super) fn tick(&self, now: Now) -> Outcome {
         let mut draft = self.clone();
         let mut records = Vec::new();
@@ -227,7 +229,10 @@ impl Controller {
                 records.extend(fenced);
             }
         }
-        records.extend(draft.balance_leaders(now.monotonic));
+        let balanced = draft.balance_leaders(now.monotonic);
+        balanced.iter().for_each(|record| draft.image.apply(record));
+        records.extend(balanced);
+        records.extend(draft.rebalance(now.monotonic));
         Decision { records, response: Response::Ticked }
     }
 
@@ -235,7 +240,7 @@ impl Controller {
     pub(super) fn next_tick(&self) -> Option<Monotonic> {
         let is_unheard = |broker: &BrokerImage| !broker.is_fenced && !self.sessions.has(broker.id);
         let unheard = self.image.brokers().any(|broker| is_unheard(broker)).then(Monotonic::default);
-        [unheard, self.sessions.next_deadline(), self.next_balance()].into_iter().flatten().min()
+        [unheard, self.sessions.next_deadline(), self.next_balance(), self.next_rebalance()].into_iter().flatten().min()
     }
 
     /// A broker was heard of that is registered like this.

@@ -71,6 +71,16 @@ pub enum Command {
         /// Whether they may get more or fewer replicas than they have.
         allows_factor_change: bool,
     },
+    /// These brokers, and no others, are to get no new replica and no leadership.
+    Cordon {
+        /// Which.
+        brokers: Vec<BrokerId>,
+    },
+    /// Replicas are to leave cordoned brokers, and to be spread evenly over the others.
+    Rebalance {
+        /// How fast, at most.
+        bytes_per_second: Option<i64>,
+    },
     /// A broker has taken its registration in and may lead.
     UnfenceBroker {
         /// Which.
@@ -194,6 +204,10 @@ pub enum Response {
     ElectedLeaders(Vec<ElectedLeader>),
     /// To `AlterReassignments`.
     AlteredReassignments(Vec<Result<(), Failure>>),
+    /// To `Cordon`.
+    Cordoned,
+    /// To `Rebalance`: it goes on by itself from now on.
+    Rebalancing,
     /// To `UnfenceBroker`.
     Unfenced,
     /// To `AllocateProducerIds`.
@@ -223,6 +237,17 @@ pub enum Rejection {
         /// The id.
         broker: BrokerId,
     },
+    /// Partitions have more replicas than there would be brokers to hold them.
+    #[error(
+        "a partition has {needed} replicas, and {left} brokers would be left to hold them: lower its replication factor \
+         or add brokers first"
+    )]
+    TooFewBrokers {
+        /// The most replicas that any partition has.
+        needed: i32,
+        /// Brokers that could hold replicas.
+        left: i32,
+    },
     /// A directory is that of another broker.
     #[error("log directory {directory} is registered by broker {owner}: is this a copy of its disk?")]
     DirectoryTaken {
@@ -240,6 +265,7 @@ impl Rejection {
             Rejection::StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
             Rejection::BrokerIdNotRegistered { .. } => ErrorCode::BrokerIdNotRegistered,
             Rejection::DuplicateBrokerRegistration { .. } => ErrorCode::DuplicateBrokerRegistration,
+            Rejection::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
             Rejection::DirectoryTaken { .. } => ErrorCode::InvalidRegistration,
         }
     }

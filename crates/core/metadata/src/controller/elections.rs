@@ -106,8 +106,9 @@ impl Controller {
     ) -> Option<MetadataRecord> {
         let may_lead = |id| self.is_active(id);
         let rules = self.election_rules(topic);
-        let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr).election(election);
-        let change = builder.build()?;
+        let avoid = |id| self.avoids(id);
+        let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
+        let change = builder.election(election).avoiding(&avoid).build()?;
         Some(MetadataRecord::PartitionChange { topic: topic.id, partition: index, change })
     }
 
@@ -140,7 +141,9 @@ impl Controller {
             let preferred = partition.replicas.first().copied();
             partition.leader.is_some()
                 && partition.leader != preferred
-                && preferred.is_some_and(|id| partition.isr.contains(&id) && self.is_active(id))
+                && preferred.is_some_and(|id| {
+                    partition.isr.contains(&id) && self.is_active(id) && !self.image.is_cordoned(id)
+                })
         })
     }
 }

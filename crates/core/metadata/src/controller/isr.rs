@@ -83,8 +83,10 @@ impl Controller {
         self.check_alteration(broker, partition, wanted).map_err(refuse)?;
         let rules = self.election_rules(topic);
         let may_lead = |id| self.is_active(id);
+        let avoid = |id| self.avoids(id);
         let change = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr)
             .election(rules.election())
+            .avoiding(&avoid)
             .isr(wanted.isr.iter().map(|replica| replica.broker).collect())
             .recovering(wanted.is_recovering)
             .build();

@@ -20,6 +20,8 @@ pub(super) enum Election {
 pub(super) struct PartitionChangeBuilder<'a> {
     partition: &'a PartitionImage,
     may_lead: &'a dyn Fn(BrokerId) -> bool,
+    /// Who leads only if nobody else in sync can.
+    avoid: Option<&'a dyn Fn(BrokerId) -> bool>,
     /// `min.insync.replicas`.
     min_isr: usize,
     election: Election,
@@ -54,6 +56,7 @@ impl<'a> PartitionChangeBuilder<'a> {
         PartitionChangeBuilder {
             partition,
             may_lead,
+            avoid: None,
             min_isr,
             election: Election::Online,
             replicas: partition.replicas.clone(),
@@ -68,6 +71,12 @@ impl<'a> PartitionChangeBuilder<'a> {
 
     pub(super) fn election(mut self, election: Election) -> Self {
         self.election = election;
+        self
+    }
+
+    /// Who leads only if nobody else in sync can.
+    pub(super) fn avoiding(mut self, avoid: &'a dyn Fn(BrokerId) -> bool) -> Self {
+        self.avoid = Some(avoid);
         self
     }
 
@@ -178,7 +187,10 @@ impl<'a> PartitionChangeBuilder<'a> {
             Election::Preferred => preferred.or(leader),
             Election::Online | Election::Unclean => leader,
         };
-        if let Some(id) = first.or_else(|| self.replicas.iter().copied().find(in_sync)) {
+        let is_welcome = |id: &BrokerId| in_sync(id) && !self.avoid.is_some_and(|avoid| avoid(*id));
+        let mut replicas = self.replicas.iter().copied();
+        let next = || replicas.clone().find(is_welcome).or_else(|| replicas.find(in_sync));
+        if let Some(id) = first.or_else(next) {
             return Elected::InSync(id);
         }
         let may_lead = |id: &&BrokerId| (self.may_lead)(**id);

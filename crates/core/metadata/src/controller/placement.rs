@@ -16,7 +16,7 @@ pub(super) fn place(
     count: usize,
     replication_factor: i16,
 ) -> Result<Vec<Vec<BrokerId>>, Failure> {
-    let brokers = alternate_racks(image.brokers().map(|broker| &**broker).filter(|broker| takes_new(broker)));
+    let brokers = alternate_racks(image.brokers().map(|broker| &**broker).filter(|broker| takes_new(image, broker)));
     let replicas = usize::try_from(replication_factor).unwrap_or(0);
     if replicas == 0 || replicas > brokers.len() {
         return Err(failure(
@@ -38,8 +38,8 @@ pub(super) fn place(
 }
 
 /// Whether a broker gets new replicas: not one that could not hold them now, and not one that is to be emptied.
-fn takes_new(broker: &BrokerImage) -> bool {
-    broker.is_active() && !broker.is_cordoned()
+fn takes_new(image: &Image, broker: &BrokerImage) -> bool {
+    broker.is_active() && !image.is_cordoned(broker.id)
 }
 
 /// The brokers in an order in which neighbours stand on different racks where possible.
@@ -87,8 +87,12 @@ pub(super) fn start_of(topic: &str) -> usize {
     hash as usize % (1 << 16)
 }
 
-/// Checks replicas that the asker chose.
-pub(super) fn check_manual(image: &Image, replicas: &[BrokerId]) -> Result<(), Failure> {
+/// Checks replicas that the asker chose. Those that are there already may be where new ones may not.
+pub(super) fn check_manual(
+    image: &Image,
+    replicas: &[BrokerId],
+    present: &[BrokerId],
+) -> Result<(), Failure> {
     let refuse = |message: String| Err(failure(ErrorCode::InvalidReplicaAssignment, message));
     if replicas.is_empty() {
         return refuse("a partition needs at least one replica".to_owned());
@@ -99,6 +103,9 @@ pub(super) fn check_manual(image: &Image, replicas: &[BrokerId]) -> Result<(), F
         }
         if image.broker(*broker).is_none() {
             return refuse(format!("broker {broker} is not registered"));
+        }
+        if !present.contains(broker) && image.is_cordoned(*broker) {
+            return refuse(format!("broker {broker} is cordoned: it takes no new replica"));
         }
     }
     Ok(())

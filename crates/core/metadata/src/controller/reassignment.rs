@@ -35,7 +35,7 @@ impl Controller {
         Decision { records, response: Response::AlteredReassignments(results) }
     }
 
-    fn alter_reassignment(
+    pub(super) fn alter_reassignment(
         &self,
         wanted: &Reassignment,
         allows_factor_change: bool,
@@ -52,7 +52,8 @@ impl Controller {
         let original = Original::of(partition)?;
         let may_lead = |id| self.is_active(id);
         let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
-        let builder = builder.election(rules.election()).isr(original.isr);
+        let avoid = |id| self.avoids(id);
+        let builder = builder.election(rules.election()).avoiding(&avoid).isr(original.isr);
         let builder = match replicas {
             None if !partition.is_reassigning() => {
                 return Err(failure(
@@ -62,7 +63,7 @@ impl Controller {
             }
             None => builder.replicas(original.replicas, Vec::new(), Vec::new()),
             Some(target) => {
-                placement::check_manual(&self.image, target)?;
+                placement::check_manual(&self.image, target, &partition.replicas)?;
                 check_factor(&original.replicas, target, allows_factor_change)?;
                 let (adding, removing) =
                     (without(target, &original.replicas), without(&original.replicas, target));

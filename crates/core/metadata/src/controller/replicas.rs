@@ -58,6 +58,11 @@ impl Controller {
         self.image.broker(id).is_some_and(|broker| broker.is_active())
     }
 
+    /// Whether a broker leads only what nobody else can.
+    pub(super) fn avoids(&self, id: BrokerId) -> bool {
+        self.image.is_cordoned(id)
+    }
+
     pub(super) fn election_rules(&self, topic: &TopicImage) -> ElectionRules {
         let config = self.topic_config(topic, self.broker_layers());
         ElectionRules {
@@ -74,10 +79,11 @@ impl Controller {
     pub(super) fn reconsider(&self, topic: &TopicImage) -> Vec<MetadataRecord> {
         let rules = self.election_rules(topic);
         let may_lead = |id| self.is_active(id);
+        let avoid = |id| self.avoids(id);
         let waits = |partition: &PartitionImage| partition.leader.is_none() || !partition.elr.is_empty();
         let change = |(index, partition): (i32, &PartitionImage)| {
             let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
-            let change = builder.election(rules.election()).build()?;
+            let change = builder.election(rules.election()).avoiding(&avoid).build()?;
             let partition = PartitionId(index);
             Some(MetadataRecord::PartitionChange { topic: topic.id, partition, change })
         };
@@ -94,9 +100,10 @@ impl Controller {
             BrokerEvent::Comes(comes) => id == comes || self.is_active(id),
             BrokerEvent::Goes(goes) | BrokerEvent::LosesRecords(goes) => id != goes && self.is_active(id),
         };
+        let avoid = |id| self.avoids(id);
         let change = |(index, partition): (i32, &PartitionImage)| {
             let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
-            let builder = builder.election(rules.election());
+            let builder = builder.election(rules.election()).avoiding(&avoid);
             let builder = match event {
                 BrokerEvent::Comes(_) => builder,
                 BrokerEvent::Goes(id) => builder.without(id),

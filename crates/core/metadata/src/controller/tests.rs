@@ -16,6 +16,7 @@ mod partition_change;
 mod placement;
 mod random;
 mod reassignment;
+mod rebalance;
 
 /// A controller of `brokers` live brokers.
 fn controller(brokers: i32) -> Controller {

@@ -149,7 +149,7 @@ impl Controller {
             let message = "a manual assignment names every partition from 0 once, all with as many replicas";
             return Err(failure(ErrorCode::InvalidReplicaAssignment, message));
         }
-        assignments.iter().try_for_each(|(_, replicas)| placement::check_manual(&self.image, replicas))?;
+        assignments.iter().try_for_each(|(_, replicas)| placement::check_manual(&self.image, replicas, &[]))?;
         Ok(assignments.into_iter().map(|(_, replicas)| replicas).collect())
     }
 
@@ -164,7 +164,7 @@ impl Controller {
         let factor = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
         let placed = match request.assignments {
             Some(placed) => {
-                placed.iter().try_for_each(|replicas| placement::check_manual(&self.image, replicas))?;
+                placed.iter().try_for_each(|replicas| placement::check_manual(&self.image, replicas, &[]))?;
                 if placed.len() != wanted - existing || placed.iter().any(|replicas| replicas.len() != factor)
                 {
                     let message = format!(
