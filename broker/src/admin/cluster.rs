@@ -72,7 +72,8 @@ pub(super) struct Rebalance {
 pub(super) fn state(node: &Node) -> ClusterState {
     let image = node.metadata().image();
     let is_active = image.is_rebalancing();
-    let progress = if is_active { image.rebalance_progress() } else { metadata::RebalanceProgress::default() };
+    let progress =
+        if is_active { image.rebalance_progress() } else { metadata::RebalanceProgress::default() };
     ClusterState {
         controller: node.quorum.status().leader,
         brokers: brokers(&image),

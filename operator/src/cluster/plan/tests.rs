@@ -90,6 +90,7 @@ fn node(cluster_id: Option<&str>) -> NodeState {
         cluster_id: cluster_id.map(str::to_owned),
         status: if cluster_id.is_some() { "ready" } else { "unformatted" }.to_owned(),
         version: "0.1.0".to_owned(),
+        cluster: None,
     }
 }
 

@@ -37,6 +37,7 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
         cluster_id: cluster_id.map(str::to_owned),
         status: status.to_owned(),
         version: "0.1.0".to_owned(),
+        cluster: None,
     });
     Observed {
         stateful_set: None,

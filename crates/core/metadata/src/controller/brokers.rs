@@ -240,7 +240,10 @@ impl Controller {
     pub(super) fn next_tick(&self) -> Option<Monotonic> {
         let is_unheard = |broker: &BrokerImage| !broker.is_fenced && !self.sessions.has(broker.id);
         let unheard = self.image.brokers().any(|broker| is_unheard(broker)).then(Monotonic::default);
-        [unheard, self.sessions.next_deadline(), self.next_balance(), self.next_rebalance()].into_iter().flatten().min()
+        [unheard, self.sessions.next_deadline(), self.next_balance(), self.next_rebalance()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// A broker was heard of that is registered like this.

@@ -16,7 +16,8 @@ pub(super) fn place(
     count: usize,
     replication_factor: i16,
 ) -> Result<Vec<Vec<BrokerId>>, Failure> {
-    let brokers = alternate_racks(image.brokers().map(|broker| &**broker).filter(|broker| takes_new(image, broker)));
+    let brokers =
+        alternate_racks(image.brokers().map(|broker| &**broker).filter(|broker| takes_new(image, broker)));
     let replicas = usize::try_from(replication_factor).unwrap_or(0);
     if replicas == 0 || replicas > brokers.len() {
         return Err(failure(

@@ -75,10 +75,7 @@ pub(super) fn progress(image: &Image) -> RebalanceProgress {
     let fewest = all / plan.replicas.len().max(1);
     let above: usize = plan.replicas.values().map(|count| count.saturating_sub(most)).sum();
     let below: usize = plan.replicas.values().map(|count| fewest.saturating_sub(*count)).sum();
-    RebalanceProgress {
-        partitions_left: leaving + under_way + above.max(below),
-        partitions_blocked: blocked,
-    }
+    RebalanceProgress { partitions_left: leaving + under_way + above.max(below), partitions_blocked: blocked }
 }
 
 impl<'a> Plan<'a> {

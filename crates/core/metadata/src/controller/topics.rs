@@ -149,7 +149,9 @@ impl Controller {
             let message = "a manual assignment names every partition from 0 once, all with as many replicas";
             return Err(failure(ErrorCode::InvalidReplicaAssignment, message));
         }
-        assignments.iter().try_for_each(|(_, replicas)| placement::check_manual(&self.image, replicas, &[]))?;
+        assignments
+            .iter()
+            .try_for_each(|(_, replicas)| placement::check_manual(&self.image, replicas, &[]))?;
         Ok(assignments.into_iter().map(|(_, replicas)| replicas).collect())
     }
 

@@ -84,7 +84,11 @@ fn settle(image: &mut Image, limit: usize) -> usize {
             copied += after.difference(&before).count();
             let replicas = Some(one.replicas);
             let change = PartitionChange { replicas, ..PartitionChange::default() };
-            image.apply(&MetadataRecord::PartitionChange { topic: one.topic, partition: one.partition, change });
+            image.apply(&MetadataRecord::PartitionChange {
+                topic: one.topic,
+                partition: one.partition,
+                change,
+            });
         }
     }
     panic!("it does not come to an end");
