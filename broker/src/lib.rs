@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod coordinators;
+mod embedded;
 mod heartbeat;
 mod lifecycle;
 mod metrics;
@@ -12,6 +13,7 @@ mod partitions;
 mod peers;
 mod publisher;
 mod quorum;
-mod seams;
+pub mod seams;
 
+pub use embedded::{EmbeddedNode, Replica};
 pub use lifecycle::{RunError, run};

@@ -11,11 +11,11 @@ use config::node::{NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Rejection, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use storage::{DataDir, OpenDirError, RealDisk, Shutdown};
+use storage::{DataDir, OpenDirError, Shutdown};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{BrokerEpoch, BrokerId, Uuid};
+use types::{BrokerEpoch, BrokerId};
 
 use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
@@ -24,11 +24,9 @@ use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_maintenance};
 use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers};
 use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
-use crate::seams::{Blocking, Listener, TcpTransport, Transport, Wall};
+use crate::seams::{Listener, Seams, Transport, random_uuid};
 use crate::{admin, heartbeat, publisher};
 
-/// Threads for work that waits for the disk.
-const BLOCKING_THREADS: usize = 8;
 /// How long requests that are under way may take to finish when the node stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Between two attempts to register while the quorum has no leader yet.
@@ -78,32 +76,39 @@ pub enum RunError {
 
 /// Runs a node until `shutdown` resolves, and stops it cleanly.
 pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    let (node, tasks) = start(config).await?;
-    let life = live(&node, &tasks);
-    tokio::pin!(shutdown);
-    let result = tokio::select! {
-        result = life => result,
-        // Nothing can be changed any more, and only a start can mend it: whoever runs the node sees to that.
-        error = node.quorum.failed() => Err(RunError::QuorumFailed(error)),
-        () = &mut shutdown => Ok(()),
+    raise_file_limit();
+    let (node, tasks) = start(config, Seams::real()).await?;
+    let result = match tokio::net::TcpListener::bind(&node.config.admin.bind).await {
+        Err(source) => Err(listen_error("admin.bind", &node.config.admin.bind, source)),
+        Ok(listener) => {
+            tasks.spawn(admin::serve(Arc::clone(&node), listener));
+            tokio::select! {
+                result = serve(&node, &tasks) => result,
+                () = shutdown => Ok(()),
+            }
+        }
     };
     stop(&node, tasks).await;
     result
 }
 
-/// What a node has before it is part of a cluster: its quorum, its background work and its admin endpoint.
-pub(crate) async fn start(config: NodeConfig) -> Result<(Arc<Node>, TaskTracker), RunError> {
+/// Lives until the node is stopped or its quorum has failed.
+pub(crate) async fn serve(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), RunError> {
+    tokio::select! {
+        result = live(node, tasks) => result,
+        // Nothing can be changed any more, and only a start can mend it: whoever runs the node sees to that.
+        error = node.quorum.failed() => Err(RunError::QuorumFailed(error)),
+    }
+}
+
+/// What a node has before it is part of a cluster: its quorum and its background work.
+pub(crate) async fn start(config: NodeConfig, seams: Seams) -> Result<(Arc<Node>, TaskTracker), RunError> {
     config.validate()?;
     check_roles(&config)?;
-    raise_file_limit();
-    let data_dir = open_data_dir(&config)?;
-    let admin_listener = tokio::net::TcpListener::bind(&config.admin.bind)
-        .await
-        .map_err(|source| listen_error("admin.bind", &config.admin.bind, source))?;
+    let data_dir = open_data_dir(&config, &seams)?;
     let (published_sender, published) = watch::channel(Committed::default());
-    let node = build(config, Arc::new(data_dir), published).await?;
+    let node = build(config, Arc::new(data_dir), seams, published).await?;
     let tasks = TaskTracker::new();
-    tasks.spawn(admin::serve(Arc::clone(&node), admin_listener));
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
     start_replication(&node, &tasks);
@@ -123,6 +128,7 @@ fn start_replication(node: &Arc<Node>, tasks: &TaskTracker) {
     let leaders = RegisteredBrokers {
         metadata: node.metadata().clone(),
         client_id: format!("broker-{}-fetcher", node.config.node_id),
+        transport: Arc::clone(&node.transport),
     };
     let fetchers = ReplicaFetchers {
         partitions: Arc::clone(&node.partitions),
@@ -154,9 +160,10 @@ fn check_roles(config: &NodeConfig) -> Result<(), RunError> {
     Ok(())
 }
 
-fn open_data_dir(config: &NodeConfig) -> Result<DataDir, RunError> {
+fn open_data_dir(config: &NodeConfig, seams: &Seams) -> Result<DataDir, RunError> {
     let path = &config.data_dirs[0];
-    let data_dir = DataDir::open(Arc::new(RealDisk), path, config.node_id, config.cluster_id.as_deref())?;
+    let data_dir =
+        DataDir::open(Arc::clone(&seams.disk), path, config.node_id, config.cluster_id.as_deref())?;
     let low_water = config.broker_config().log_dir_low_water_bytes;
     data_dir
         .set_low_water_bytes(u64::try_from(low_water).ok())
@@ -188,9 +195,10 @@ async fn controller_listener(
 async fn build(
     config: NodeConfig,
     data_dir: Arc<DataDir>,
+    seams: Seams,
     published: watch::Receiver<Committed>,
 ) -> Result<Arc<Node>, RunError> {
-    let (wall, blocking) = (Wall::real(), Blocking::pool(BLOCKING_THREADS));
+    let Seams { disk: _, transport, blocking, wall } = seams;
     let broker_config = config.broker_config();
     let static_config = config.static_config();
     let defaults = ControllerDefaults {
@@ -198,7 +206,6 @@ async fn build(
         replication_factor: i16::try_from(broker_config.default_replication_factor).unwrap_or(i16::MAX),
         fixed: static_config.clone(),
     };
-    let transport: Arc<dyn Transport> = Arc::new(TcpTransport);
     let listener = controller_listener(&config, &*transport).await?;
     let peers = config.peers.iter().map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
     let options = QuorumOptions {
@@ -209,7 +216,7 @@ async fn build(
         defaults,
         session_timeout: heartbeat::SESSION_TIMEOUT,
         published,
-        transport,
+        transport: Arc::clone(&transport),
         blocking: blocking.clone(),
         wall,
     };
@@ -220,6 +227,7 @@ async fn build(
     };
     Ok(Arc::new(Node {
         wall,
+        transport,
         blocking,
         partitions: Arc::new(Partitions::new(data_dir, replica_settings(&config, &broker_config))),
         fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
@@ -255,7 +263,8 @@ pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), Ru
     let mut endpoints = Vec::new();
     for (index, listener) in node.config.listeners.iter().enumerate() {
         let field = || format!("listeners[{index}].bind");
-        let socket = TcpTransport
+        let socket = node
+            .transport
             .listen(&listener.bind)
             .await
             .map_err(|source| listen_error(&field(), &listener.bind, source))?;
@@ -421,12 +430,4 @@ fn close(partitions: &Partitions, now: types::Now) -> io::Result<()> {
 
 fn listen_error(field: &str, bind: &str, source: io::Error) -> RunError {
     RunError::Listen { field: field.to_owned(), bind: bind.to_owned(), source }
-}
-
-/// A random identity.
-pub(crate) fn random_uuid() -> Uuid {
-    let mut bytes = [0; 16];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .expect("the kernel has randomness once it has booted");
-    Uuid::from_random(bytes)
 }

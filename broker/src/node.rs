@@ -15,7 +15,7 @@ use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::partitions::{Partition, Partitions, TopicRef};
 use crate::quorum::{MetadataHandle, MetadataQuorum};
-use crate::seams::{Blocking, Wall};
+use crate::seams::{Blocking, Transport, Wall};
 
 /// One node.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) static_config: Overrides,
     /// The clocks.
     pub(crate) wall: Wall,
+    /// The sockets.
+    pub(crate) transport: Arc<dyn Transport>,
     /// Threads for work that may wait for the disk.
     pub(crate) blocking: Blocking,
     /// The metadata quorum.

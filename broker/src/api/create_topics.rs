@@ -12,9 +12,9 @@ use protocol::messages::create_topics_response::{
 use types::{BrokerId, ErrorCode, PartitionId, TopicId, Uuid};
 
 use super::RequestContext;
-use crate::lifecycle::random_uuid;
 use crate::node::Node;
 use crate::partitions::is_internal;
+use crate::seams::random_uuid;
 
 /// Creates each topic, or says why not.
 pub(crate) async fn handle(

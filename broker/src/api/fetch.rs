@@ -321,7 +321,7 @@ fn session_request(request: &FetchRequest, by_id: bool) -> FetchSessionRequest {
         is_follower: request.replica_id > CONSUMER || request.replica_state.replica_id > CONSUMER,
         partitions: request.topics.iter().flat_map(wanted).collect(),
         forgotten: forgotten.collect(),
-        fresh_id: super::random_positive(),
+        fresh_id: crate::seams::random_positive(),
     }
 }
 

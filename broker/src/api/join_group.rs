@@ -9,8 +9,8 @@ use protocol::messages::join_group_response::{JoinGroupResponse, JoinGroupRespon
 use types::ErrorCode;
 
 use super::{RequestContext, groups};
-use crate::lifecycle::random_uuid;
 use crate::node::Node;
+use crate::seams::random_uuid;
 
 /// Before this version there is one timeout for both.
 const FIRST_WITH_REBALANCE_TIMEOUT: i16 = 1;

@@ -313,13 +313,5 @@ fn refuse_version(call: &Call) -> Result<Answer, RequestError> {
     Ok(Answer::Frame { frame, slices: Vec::new() })
 }
 
-/// A random positive number, for session ids: they need to be hard to hit by accident, not secret.
-fn random_positive() -> i32 {
-    let mut bytes = [0; 4];
-    // Without a source of randomness 1 is taken, and the next free number from there.
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok();
-    (i32::from_ne_bytes(bytes) & i32::MAX).max(1)
-}
-
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 use types::{BrokerId, ErrorCode, PartitionId, TopicId, TopicPartition};
 
 use self::runtime::{Ask, SharedGroups};
-use crate::lifecycle::random_uuid;
 use crate::node::Node;
+use crate::seams::random_uuid;
 
 /// The topic that holds groups and their offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";

@@ -1,14 +1,17 @@
 //! The way to a broker whose partitions are followed.
 
 use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use client::{ClientConfig, Connection};
+use client::{ClientConfig, Connect, Connection, Halves};
 use futures::future::BoxFuture;
 use protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse};
 use types::BrokerId;
 
 use crate::quorum::MetadataHandle;
+use crate::seams::Transport;
 
 /// From this version of Fetch on, a follower says which of its lives it is (KIP-903).
 const FETCH_WITH_REPLICA_EPOCH: i16 = 15;
@@ -57,6 +60,25 @@ pub(crate) struct RegisteredBrokers {
     pub(crate) metadata: MetadataHandle,
     /// What the other broker logs this one as.
     pub(crate) client_id: String,
+    /// The sockets.
+    pub(crate) transport: Arc<dyn Transport>,
+}
+
+/// The node's sockets, for the client.
+#[derive(Debug)]
+struct OverTransport(Arc<dyn Transport>);
+
+impl Connect for OverTransport {
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Halves>> {
+        Box::pin(async move {
+            let split = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+            let (host, port) = split.ok_or(io::ErrorKind::InvalidInput)?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let (read_half, write_half) = tokio::io::split(self.0.connect(host, port).await?);
+            let halves: Halves = (Box::new(read_half), Box::new(write_half));
+            Ok(halves)
+        })
+    }
 }
 
 impl Leaders for RegisteredBrokers {
@@ -66,18 +88,20 @@ impl Leaders for RegisteredBrokers {
             let registered = image.broker(broker).and_then(|broker| broker.endpoints.first());
             let endpoint = registered.ok_or(PeerError::Unknown(broker))?;
             let address = ClientConfig::new("").address_map.resolve(&endpoint.host, endpoint.port.into());
-            let connection = open(&address, &self.client_id).await?;
+            let connector = Arc::new(OverTransport(Arc::clone(&self.transport)));
+            let connection = open(&address, &self.client_id, connector).await?;
             Ok(Box::new(connection) as Box<dyn LeaderConnection>)
         })
     }
 }
 
 /// Connects to a broker that can be followed.
-pub(super) async fn open(address: &str, client_id: &str) -> Result<Connection, PeerError> {
+async fn open(address: &str, client_id: &str, connector: Arc<dyn Connect>) -> Result<Connection, PeerError> {
     let config = ClientConfig {
         client_id: client_id.to_owned(),
         connect_timeout: CONNECT_TIMEOUT,
         in_flight_max: 1,
+        connector,
         ..ClientConfig::new("")
     };
     let connection = Connection::open(address, &config).await?;

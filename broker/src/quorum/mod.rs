@@ -14,6 +14,7 @@ mod network;
 mod observer;
 mod probe;
 mod raft;
+mod runtime;
 mod server;
 mod service;
 mod state_machine;

@@ -16,6 +16,7 @@ openraft::declare_raft_types!(
         Node = VoterAddress,
         Term = u64,
         LeaderId = leader_id_std::LeaderId<u64, VoterId>,
+        AsyncRuntime = super::runtime::QuorumRuntime,
 );
 
 pub(super) type Raft = openraft::Raft<Quorum, super::state_machine::StateMachine>;

@@ -4,21 +4,37 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// A bounded number of threads for blocking work.
+/// Where blocking work is done.
 #[derive(Clone, Debug)]
-pub(crate) struct Blocking {
-    permits: Arc<Semaphore>,
+pub struct Blocking(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// A bounded number of threads.
+    Pool(Arc<Semaphore>),
+    /// At once, by the caller.
+    Inline,
 }
 
 impl Blocking {
     /// At most `threads` pieces of work at a time; others wait for their turn.
-    pub(crate) fn pool(threads: usize) -> Blocking {
-        Blocking { permits: Arc::new(Semaphore::new(threads)) }
+    pub fn pool(threads: usize) -> Blocking {
+        Blocking(Kind::Pool(Arc::new(Semaphore::new(threads))))
     }
 
-    /// Runs `work` on a thread of the pool. A panic in it goes on in the caller.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    /// No threads: for a simulation, whose disk never blocks.
+    pub fn inline() -> Blocking {
+        Blocking(Kind::Inline)
+    }
+
+    /// Runs `work`. A panic in it goes on in the caller.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let Kind::Pool(permits) = &self.0 else {
+            // Others get their turn, as they would while a thread works.
+            tokio::task::yield_now().await;
+            return work();
+        };
+        let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Where connections come from and go to.
-pub(crate) trait Transport: Debug + Send + Sync {
+pub trait Transport: Debug + Send + Sync {
     /// Listens on `host:port`.
     fn listen<'a>(&'a self, bind: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
     /// Connects. The name is resolved anew each time: a restarted Pod has another address.
@@ -20,7 +20,7 @@ pub(crate) trait Transport: Debug + Send + Sync {
 }
 
 /// Accepts connections.
-pub(crate) trait Listener: Debug + Send + Sync {
+pub trait Listener: Debug + Send + Sync {
     /// The next connection, and who it is from.
     fn accept(&self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, SocketAddr)>>;
     /// Where it listens: the port that it got, if it asked for any.
@@ -28,14 +28,14 @@ pub(crate) trait Listener: Debug + Send + Sync {
 }
 
 /// A connection.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Debug + Unpin + Send + Sync {
+pub trait Stream: AsyncRead + AsyncWrite + Debug + Unpin + Send + Sync {
     /// Sends a part of a file. After an error the connection is unusable: its frame's length is already out.
     fn send_range<'a>(&'a mut self, range: &'a FileRange) -> BoxFuture<'a, io::Result<()>>;
 }
 
 /// The machine's TCP.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TcpTransport;
+pub struct TcpTransport;
 
 impl Transport for TcpTransport {
     fn listen<'a>(&'a self, bind: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {

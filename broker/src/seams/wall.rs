@@ -5,32 +5,41 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use types::{Monotonic, Now, Timestamp};
 
-/// Monotonic time is tokio's, which a simulation controls; wall time is the machine's, shifted by what the simulation
-/// wants it to be wrong by.
+/// Monotonic time is tokio's, which a simulation controls; wall time is the machine's, or what a simulation says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wall {
+pub struct Wall {
     started: Instant,
-    offset_ms: i64,
+    /// What the wall clock showed at the start; absent where the machine's clock is read.
+    simulated: Option<Timestamp>,
 }
 
 impl Wall {
     /// The machine's own clock.
-    pub(crate) fn real() -> Wall {
-        Wall { started: Instant::now(), offset_ms: 0 }
+    pub fn real() -> Wall {
+        Wall { started: Instant::now(), simulated: None }
+    }
+
+    /// A clock that shows `wall` now and runs with tokio's.
+    pub fn simulated(wall: Timestamp) -> Wall {
+        Wall { started: Instant::now(), simulated: Some(wall) }
     }
 
     /// The time, by both clocks.
-    pub(crate) fn now(&self) -> Now {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        Now {
-            monotonic: Monotonic(self.started.elapsed()),
-            wall: Timestamp(millis.saturating_add(self.offset_ms)),
-        }
+    pub fn now(&self) -> Now {
+        let elapsed = self.started.elapsed();
+        let wall = match self.simulated {
+            Some(origin) => Timestamp(origin.0.saturating_add(millis(elapsed))),
+            None => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))),
+        };
+        Now { monotonic: Monotonic(elapsed), wall }
     }
 
     /// The instant of a deadline, for tokio's timers.
-    pub(crate) fn instant(&self, deadline: Monotonic) -> Instant {
+    pub fn instant(&self, deadline: Monotonic) -> Instant {
         self.started + deadline.0
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,9 +1,10 @@
 //! What a client has to know before it connects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Error;
+use crate::{Connect, Error};
 
 /// How a client reaches a cluster, and how patient it is.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct ClientConfig {
     pub response_bytes_max: usize,
     /// Other addresses for the advertised ones.
     pub address_map: AddressMap,
+    /// What opens connections.
+    pub connector: Arc<dyn Connect>,
 }
 
 impl ClientConfig {
@@ -48,6 +51,7 @@ impl ClientConfig {
             in_flight_max: 32,
             response_bytes_max: 256 << 20,
             address_map: AddressMap::default(),
+            connector: crate::connect::tcp(),
         }
     }
 }

@@ -9,15 +9,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use protocol::{Decoder, Request, Utf8Bytes, frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use types::ErrorCode;
 
-use crate::{BrokerVersions, ClientConfig, Error};
+use crate::{BrokerVersions, ClientConfig, Error, Halves};
 
 /// The first version that carries the client's name; its response is readable by all (KIP-511).
 const API_VERSIONS_VERSION: i16 = 3;
@@ -53,12 +51,11 @@ impl Connection {
     pub async fn open(address: &str, config: &ClientConfig) -> Result<Connection, Error> {
         crate::config::check_address(address)?;
         let failed = |reason: String| Error::Connect { address: address.to_owned(), reason };
-        let stream = timeout(config.connect_timeout, TcpStream::connect(address))
+        let halves = timeout(config.connect_timeout, config.connector.connect(address))
             .await
             .map_err(|_| failed(format!("no answer within {} ms", config.connect_timeout.as_millis())))?
             .map_err(|error| failed(plain(&error)))?;
-        stream.set_nodelay(true).map_err(|error| failed(plain(&error)))?;
-        let mut connection = Connection::start(address, stream, config);
+        let mut connection = Connection::start(address, halves, config);
         connection.versions = connection.negotiate(config).await?;
         Ok(connection)
     }
@@ -130,10 +127,9 @@ impl Connection {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 
-    fn start(address: &str, stream: TcpStream, config: &ClientConfig) -> Connection {
+    fn start(address: &str, (read_half, write_half): Halves, config: &ClientConfig) -> Connection {
         let shared = Arc::new(Shared::default());
         let (outgoing, queue) = mpsc::channel(config.in_flight_max.max(1));
-        let (read_half, write_half) = stream.into_split();
         let tasks = [
             tokio::spawn(write_frames(write_half, queue, shared.clone())),
             tokio::spawn(read_frames(read_half, config.response_bytes_max, shared.clone())),
@@ -250,7 +246,11 @@ impl Shared {
     }
 }
 
-async fn write_frames(mut half: OwnedWriteHalf, mut queue: mpsc::Receiver<BytesMut>, shared: Arc<Shared>) {
+async fn write_frames(
+    mut half: Box<dyn AsyncWrite + Send + Unpin>,
+    mut queue: mpsc::Receiver<BytesMut>,
+    shared: Arc<Shared>,
+) {
     while let Some(frame) = queue.recv().await {
         if let Err(error) = half.write_all(&frame).await {
             shared.close(&plain(&error));
@@ -259,7 +259,7 @@ async fn write_frames(mut half: OwnedWriteHalf, mut queue: mpsc::Receiver<BytesM
     }
 }
 
-async fn read_frames(mut half: OwnedReadHalf, bytes_max: usize, shared: Arc<Shared>) {
+async fn read_frames(mut half: Box<dyn AsyncRead + Send + Unpin>, bytes_max: usize, shared: Arc<Shared>) {
     loop {
         match read_frame(&mut half, bytes_max).await {
             Ok((correlation_id, bytes)) => {
@@ -272,7 +272,7 @@ async fn read_frames(mut half: OwnedReadHalf, bytes_max: usize, shared: Arc<Shar
     }
 }
 
-async fn read_frame(half: &mut OwnedReadHalf, bytes_max: usize) -> io::Result<(i32, Bytes)> {
+async fn read_frame(half: &mut (impl AsyncRead + Unpin), bytes_max: usize) -> io::Result<(i32, Bytes)> {
     let length = half.read_i32().await?;
     let length = usize::try_from(length).ok().filter(|length| (4..=bytes_max).contains(length));
     let length = length.ok_or_else(|| {

@@ -6,6 +6,7 @@
 pub mod admin;
 mod client;
 mod config;
+mod connect;
 mod connection;
 pub mod consumer;
 mod error;
@@ -17,6 +18,7 @@ mod versions;
 pub use admin::Admin;
 pub use client::{Client, Purpose};
 pub use config::{AddressMap, ClientConfig};
+pub use connect::{Connect, Halves};
 pub use connection::Connection;
 pub use error::{BrokerError, Error};
 pub use metadata::{ClusterMetadata, Node, PartitionMetadata, TopicMetadata};

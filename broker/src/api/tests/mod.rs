@@ -17,6 +17,7 @@ use types::TopicId;
 use super::{Answer, Peer, RequestError, answer};
 use crate::lifecycle;
 use crate::node::Node;
+use crate::seams::Seams;
 
 /// A node that has founded its cluster, in a folder of its own.
 struct Harness {
@@ -35,7 +36,7 @@ impl Harness {
             folder.path().join("data").display(),
         );
         let config: NodeConfig = serde_yaml::from_str(&yaml).unwrap();
-        let (node, tasks) = lifecycle::start(config).await.unwrap();
+        let (node, tasks) = lifecycle::start(config, Seams::real()).await.unwrap();
         let (living, living_tasks) = (Arc::clone(&node), tasks.clone());
         tasks.spawn(async move { lifecycle::live(&living, &living_tasks).await.unwrap() });
         let voter = (1, node.partitions.data_dir().directory_id());

@@ -21,7 +21,7 @@ use super::log::{NOW_MS, batch, fetch_request, produce};
 use crate::partitions::{OpenPartition, Partition, Partitions, ReplicaSettings};
 use crate::peers::{FetcherSettings, RegisteredBrokers, ReplicaFetchers};
 use crate::publisher::assignment;
-use crate::seams::{Blocking, Wall};
+use crate::seams::{Blocking, TcpTransport, Wall};
 
 const FOLLOWER: BrokerId = BrokerId(2);
 
@@ -61,7 +61,11 @@ fn follow(harness: &Harness, partitions: Arc<Partitions>, epoch: BrokerEpoch) ->
     let client_id = "follower".to_owned();
     let fetchers = ReplicaFetchers {
         partitions,
-        leaders: Arc::new(RegisteredBrokers { metadata: harness.node.metadata().clone(), client_id }),
+        leaders: Arc::new(RegisteredBrokers {
+            metadata: harness.node.metadata().clone(),
+            client_id,
+            transport: Arc::new(TcpTransport),
+        }),
         registration: watch::Sender::new(Some(epoch)).subscribe(),
         settings: FetcherSettings::new(&harness.node.broker_config),
         blocking: Blocking::pool(2),
