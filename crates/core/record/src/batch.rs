@@ -130,13 +130,13 @@ pub(crate) fn recompressed(batch: &Batch, codec: Compression) -> Result<Bytes, R
     Ok(bytes.freeze())
 }
 
-fn change_attributes(batch: &mut [u8], change: impl FnOnce(i16) -> i16) {
+pub(crate) fn change_attributes(batch: &mut [u8], change: impl FnOnce(i16) -> i16) {
     let attributes = change(i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]));
     batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
 }
 
 /// Puts in the checksum of what the batch holds now.
-fn seal(batch: &mut [u8]) {
+pub(crate) fn seal(batch: &mut [u8]) {
     let crc = checksum(batch);
     batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
 }

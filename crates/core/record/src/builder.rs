@@ -89,21 +89,9 @@ impl BatchBuilder {
             self.base_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        let mut body = Vec::with_capacity(
-            16 + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.len() * 16,
-        );
-        body.push(0);
-        varint::write(&mut body, timestamp.0.wrapping_sub(self.base_timestamp.0));
-        varint::write(&mut body, i64::from(self.count));
-        write_field(&mut body, key);
-        write_field(&mut body, value);
-        varint::write(&mut body, len_i64(headers.len()));
-        for header in headers {
-            write_field(&mut body, Some(&header.key));
-            write_field(&mut body, header.value.as_deref());
-        }
-        varint::write(&mut self.records, len_i64(body.len()));
-        self.records.extend_from_slice(&body);
+        let record = RecordFields { key, value, headers };
+        let timestamp_delta = timestamp.0.wrapping_sub(self.base_timestamp.0);
+        encode_record(&mut self.records, timestamp_delta, i64::from(self.count), record);
         self.count += 1;
     }
 
@@ -149,6 +137,39 @@ impl BatchBuilder {
         batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
         Ok(batch.into())
     }
+}
+
+/// What a record holds beside its place and time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordFields<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [RecordHeader],
+}
+
+/// Appends a record as `record` reads it.
+pub(crate) fn encode_record(
+    out: &mut Vec<u8>,
+    timestamp_delta: i64,
+    offset_delta: i64,
+    record: RecordFields<'_>,
+) {
+    let RecordFields { key, value, headers } = record;
+    let mut body = Vec::with_capacity(
+        16 + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + headers.len() * 16,
+    );
+    body.push(0);
+    varint::write(&mut body, timestamp_delta);
+    varint::write(&mut body, offset_delta);
+    write_field(&mut body, key);
+    write_field(&mut body, value);
+    varint::write(&mut body, len_i64(headers.len()));
+    for header in headers {
+        write_field(&mut body, Some(&header.key));
+        write_field(&mut body, header.value.as_deref());
+    }
+    varint::write(out, len_i64(body.len()));
+    out.extend_from_slice(&body);
 }
 
 fn write_field(body: &mut Vec<u8>, field: Option<&[u8]>) {

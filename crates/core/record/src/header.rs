@@ -21,7 +21,9 @@ pub(crate) const LEADER_EPOCH_AT: usize = 12;
 pub(crate) const MAGIC_AT: usize = 16;
 pub(crate) const CRC_AT: usize = 17;
 pub(crate) const ATTRIBUTES_AT: usize = 21;
+pub(crate) const BASE_TIMESTAMP_AT: usize = 27;
 pub(crate) const MAX_TIMESTAMP_AT: usize = 35;
+pub(crate) const RECORD_COUNT_AT: usize = 57;
 /// Base offset and length, which the length does not count.
 pub(crate) const LENGTH_OVERHEAD: usize = 12;
 pub(crate) const MAGIC: i8 = 2;
@@ -30,6 +32,8 @@ pub(crate) const COMPRESSION_MASK: i16 = 0x07;
 pub(crate) const LOG_APPEND_TIME_BIT: i16 = 0x08;
 pub(crate) const TRANSACTIONAL_BIT: i16 = 0x10;
 pub(crate) const CONTROL_BIT: i16 = 0x20;
+/// The base timestamp is a delete horizon (KIP-534).
+pub(crate) const DELETE_HORIZON_BIT: i16 = 0x40;
 
 /// The header of a batch, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct BatchHeader {
     pub is_transactional: bool,
     /// Whether it holds a marker and no records.
     pub is_control: bool,
+    /// Whether its base timestamp is the time from which its tombstones and markers may go (KIP-534).
+    pub has_delete_horizon: bool,
     /// From the first offset to the last.
     pub last_offset_delta: i32,
     /// What its records' timestamps count from.
@@ -139,14 +145,25 @@ impl BatchHeader {
             },
             is_transactional: attributes & TRANSACTIONAL_BIT != 0,
             is_control: attributes & CONTROL_BIT != 0,
+            has_delete_horizon: attributes & DELETE_HORIZON_BIT != 0,
             last_offset_delta,
-            base_timestamp: Timestamp(i64::from_be_bytes(field(header, 27))),
+            base_timestamp: Timestamp(i64::from_be_bytes(field(header, BASE_TIMESTAMP_AT))),
             max_timestamp: Timestamp(i64::from_be_bytes(field(header, MAX_TIMESTAMP_AT))),
             producer_id: ProducerId(i64::from_be_bytes(field(header, 43))),
             producer_epoch: ProducerEpoch(i16::from_be_bytes(field(header, 51))),
             base_sequence: Sequence(i32::from_be_bytes(field(header, 53))),
-            record_count: i32::from_be_bytes(field(header, 57)),
+            record_count: i32::from_be_bytes(field(header, RECORD_COUNT_AT)),
         })
+    }
+
+    /// From when on its tombstones and markers may go, once compaction has said so.
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        self.has_delete_horizon.then_some(self.base_timestamp)
+    }
+
+    /// The offset of its last record, or where that was.
+    pub fn last_offset(&self) -> Offset {
+        self.base_offset.plus(i64::from(self.last_offset_delta))
     }
 
     /// What a state machine sees of the batch.

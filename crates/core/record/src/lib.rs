@@ -3,6 +3,7 @@
 
 mod batch;
 mod builder;
+mod compacted;
 mod compression;
 mod header;
 mod producer_snapshot;
@@ -13,6 +14,7 @@ mod varint;
 
 pub use batch::{Batch, Batches, with_log_append_time};
 pub use builder::BatchBuilder;
+pub use compacted::{Compacted, compacted, emptied};
 pub use compression::Compression;
 pub use header::{BatchHeader, HeaderError, patched_prefix};
 pub use producer_snapshot::{
