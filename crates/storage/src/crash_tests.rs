@@ -84,10 +84,10 @@ fn snapshot(producers: &BTreeMap<i64, i64>) -> Vec<ProducerSnapshotEntry> {
     producers.iter().map(entry).collect()
 }
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
@@ -298,7 +298,7 @@ fn check(disk: &FakeDisk, model: &mut Model, crash: Crash) {
     model.synced_end = model.synced_end.min(end);
 }
 
-fn check_indexes(reader: &LogReader) {
+pub(crate) fn check_indexes(reader: &LogReader) {
     for segment in reader.segments().iter() {
         let file = segment.log().unwrap();
         let batches: Vec<(u32, BatchSummary)> = {

@@ -232,6 +232,7 @@ impl DataDir {
             is_written_point_good: self.previous == Shutdown::ProcessCrash,
             log_start: found.log_start.unwrap_or_default(),
             high_watermark: found.high_watermark.unwrap_or_default(),
+            compacted_upto: found.compacted_upto,
         };
         let place = Place { topic: topic_name, id, dir: dir.into() };
         let (log, recovered) = self

@@ -191,6 +191,11 @@ impl<E: Entry> Index<E> {
         }
     }
 
+    /// Opens the file, before its name goes to another.
+    pub(crate) fn open(&self) -> io::Result<()> {
+        self.file().map(drop)
+    }
+
     pub(crate) fn entry(&self, at: u32) -> io::Result<E> {
         let mut bytes = [0; 12];
         read_exact_at(&*self.file()?, &mut bytes[..E::BYTES], u64::from(at) * E::BYTES as u64)?;

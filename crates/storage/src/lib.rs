@@ -1,9 +1,10 @@
-//! The log on disk: segments, indexes, recovery, retention. The only crate that opens data files.
+//! The log on disk: segments, indexes, recovery, retention, compaction. The only crate that opens data files.
 //!
-//! The layout is Kafka's own, byte for byte. Synchronous; knows record batches as far as their header, and nothing of
-//! requests, replication or threads.
+//! The layout is Kafka's own, byte for byte. Synchronous; knows record batches as far as their header (compaction: their keys),
+//! and nothing of requests, replication or threads.
 
 mod checkpoint;
+mod compaction;
 mod config;
 #[cfg(test)]
 mod crash_tests;
@@ -30,6 +31,10 @@ mod sync;
 mod test_batch;
 mod timestamps;
 
+pub use compaction::{
+    Backlog, CleanedGroup, Compacted, CompactionError, CompactionRound, CompactionRules, CompactionSettings,
+    Pace, filthiest,
+};
 pub use config::LogConfig;
 pub use data_dir::{DataDir, FoundLog, OpenDirError, OpenLogError, Shutdown};
 pub use disk::{DirEntry, Disk, DiskFile, LockGuard, OpenMode, Space};

@@ -11,6 +11,9 @@ pub(crate) const TRANSACTION_INDEX: &str = "txnindex";
 pub(crate) const PRODUCER_SNAPSHOT: &str = "snapshot";
 /// The end of a file's name between its deletion and its removal.
 pub(crate) const DELETED: &str = ".deleted";
+/// The end of a name under which compaction works, and the one that says that it may take the old files' place.
+pub(crate) const CLEANED: &str = ".cleaned";
+pub(crate) const SWAP: &str = ".swap";
 /// The end of a name under which [`write_atomically`](crate::disk::write_atomically) works.
 pub(crate) const TEMPORARY: &str = ".tmp";
 pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
@@ -26,6 +29,7 @@ pub(crate) const RESERVE: &str = ".taffrail_reserve";
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(crate) const COMPACTED_POINTS: &str = "cleaner-offset-checkpoint";
 /// Ours: up to where a log was written whole; as good as a recovery point after a crash of the process alone.
 pub(crate) const WRITTEN_POINTS: &str = "taffrail-written-offset-checkpoint";
 

@@ -33,6 +33,8 @@ pub struct LogReader {
     written_point: AtomicI64,
     /// All records before it survive a crash of the machine, though recovery looks at them.
     flushed: AtomicI64,
+    /// All before it is compacted; negative if that was never so.
+    compacted_upto: AtomicI64,
     points: Mutex<Points>,
 }
 
@@ -140,6 +142,7 @@ impl LogReader {
             recovery_point: AtomicI64::new(0),
             written_point: AtomicI64::new(0),
             flushed: AtomicI64::new(0),
+            compacted_upto: AtomicI64::new(-1),
             points: Mutex::default(),
         }
     }
@@ -268,6 +271,15 @@ impl LogReader {
         self.flushed.store(recovery_point.0, Ordering::Release);
     }
 
+    /// All before it was compacted; `None` if nothing ever was.
+    pub fn compacted_upto(&self) -> Option<Offset> {
+        Some(Offset(self.compacted_upto.load(Ordering::Acquire))).filter(|&upto| upto >= Offset::ZERO)
+    }
+
+    pub(crate) fn set_compacted_upto(&self, upto: Option<Offset>) {
+        self.compacted_upto.store(upto.map_or(-1, |upto| upto.0), Ordering::Release);
+    }
+
     pub(crate) fn flushed(&self) -> Offset {
         Offset(self.flushed.load(Ordering::Acquire))
     }
@@ -307,6 +319,7 @@ impl LogReader {
         self.recovery_point.fetch_min(end.0, Ordering::AcqRel);
         self.written_point.fetch_min(end.0, Ordering::AcqRel);
         self.flushed.fetch_min(end.0, Ordering::AcqRel);
+        self.compacted_upto.fetch_min(end.0, Ordering::AcqRel);
     }
 
     /// Differs from log to log and from segment to segment, so that not all roll at once.

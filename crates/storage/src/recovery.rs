@@ -7,6 +7,7 @@ use std::sync::Arc;
 use record::{BatchSummary, ProducerSnapshotEntry};
 use types::{LeaderEpoch, LeaderEpochs, Offset, Timestamp, TopicPartition};
 
+use crate::compaction::complete_swaps;
 use crate::config::LogConfig;
 use crate::data_dir::Shared;
 use crate::disk::{Disk, Durability, read_file};
@@ -41,6 +42,7 @@ pub(crate) struct Points {
     pub(crate) is_written_point_good: bool,
     pub(crate) log_start: Offset,
     pub(crate) high_watermark: Offset,
+    pub(crate) compacted_upto: Option<Offset>,
 }
 
 pub(crate) struct Place<'a> {
@@ -73,6 +75,7 @@ pub(crate) fn open(
         recovered: Recovered::default(),
         bytes_since_index: 0,
     };
+    complete_swaps(&**disk, &place.dir)?;
     let has_epochs = recovery.load_epochs()?;
     let epochs_on_disk = recovery.epochs.clone();
     let mut segments = recovery.segments()?;
@@ -97,6 +100,7 @@ pub(crate) fn open(
     reader.set_log_start(log_start);
     reader.set_log_end(log_end);
     reader.set_points(points.recovery_point.min(log_end), recovery.from.min(log_end));
+    reader.set_compacted_upto(points.compacted_upto.map(|upto| upto.min(log_end)));
     let bytes_since_index = recovery.bytes_since_index;
     let Recovery { mut epochs, mut recovered, epochs_disagree, .. } = recovery;
     let has_epochs = has_epochs && !epochs_disagree;

@@ -74,7 +74,12 @@ impl Segment {
         segment
     }
 
-    fn new(disk: &Arc<dyn Disk>, dir: &Arc<Path>, base: Offset, [offsets, times]: [u32; 2]) -> Segment {
+    pub(crate) fn new(
+        disk: &Arc<dyn Disk>,
+        dir: &Arc<Path>,
+        base: Offset,
+        [offsets, times]: [u32; 2],
+    ) -> Segment {
         let path = |extension| names::segment_file(dir, base, extension);
         Segment {
             offsets: Index::new(Arc::clone(disk), path(names::OFFSET_INDEX), base, offsets),
@@ -129,6 +134,13 @@ impl Segment {
         }
         let file = self.disk.open(&self.path(names::LOG), OpenMode::Write)?;
         Ok(Arc::clone(self.log.get_or_init(|| file)))
+    }
+
+    /// Opens all files, before their names go to others.
+    pub(crate) fn open_all(&self) -> io::Result<()> {
+        self.log()?;
+        self.offsets.open()?;
+        self.times.open()
     }
 
     pub(crate) fn path(&self, extension: &str) -> PathBuf {

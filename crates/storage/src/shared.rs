@@ -48,6 +48,7 @@ pub(crate) struct FoundPoints {
     pub(crate) written_point: Option<Offset>,
     pub(crate) log_start: Option<Offset>,
     pub(crate) high_watermark: Option<Offset>,
+    pub(crate) compacted_upto: Option<Offset>,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,7 @@ struct Trash {
     due: Timestamp,
 }
 
-/// One of the four files of offsets.
+/// One of the five files of offsets.
 #[derive(Clone, Copy)]
 struct Column {
     name: &'static str,
@@ -81,6 +82,11 @@ const LOG_STARTS: Column = Column {
     // As Kafka: only where it is not what the first segment says anyway.
     of_open: |reader| Some(reader.log_start()).filter(|&start| start > reader.segments()[0].base()),
 };
+const COMPACTED_POINTS: Column = Column {
+    name: names::COMPACTED_POINTS,
+    of_found: |points| &mut points.compacted_upto,
+    of_open: |reader| reader.compacted_upto(),
+};
 const HIGH_WATERMARKS: Column =
     Column { name: names::HIGH_WATERMARKS, of_found: |points| &mut points.high_watermark, of_open: |_| None };
 
@@ -88,7 +94,7 @@ impl Shared {
     /// Reads the checkpoints; one that cannot be read counts as absent, which costs a longer recovery.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> io::Result<Shared> {
         let mut found: BTreeMap<LogKey, FoundPoints> = BTreeMap::new();
-        for column in [RECOVERY_POINTS, WRITTEN_POINTS, LOG_STARTS, HIGH_WATERMARKS] {
+        for column in [RECOVERY_POINTS, WRITTEN_POINTS, LOG_STARTS, HIGH_WATERMARKS, COMPACTED_POINTS] {
             let Some(content) = read_file(&*disk, &path.join(column.name))? else { continue };
             match std::str::from_utf8(&content).ok().and_then(|text| checkpoint::decode_offsets(text).ok()) {
                 Some(entries) => {
@@ -148,6 +154,10 @@ impl Shared {
 
     pub(crate) fn write_log_starts(&self, durability: Durability) -> io::Result<()> {
         self.write(&mut self.registry(), LOG_STARTS, &LOG_STARTS.of_open, durability)
+    }
+
+    pub(crate) fn write_compacted_points(&self) -> io::Result<()> {
+        self.write(&mut self.registry(), COMPACTED_POINTS, &COMPACTED_POINTS.of_open, Durability::Written)
     }
 
     fn write(

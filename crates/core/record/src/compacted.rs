@@ -107,9 +107,11 @@ mod tests {
     use crate::{BatchBuilder, Compression};
 
     fn batch(compression: Compression, values: &[Option<&[u8]>]) -> Batch {
-        let mut builder = BatchBuilder::new(compression)
-            .at(Offset(100), LeaderEpoch(7))
-            .producer(ProducerId(5), ProducerEpoch(2), Sequence(40));
+        let mut builder = BatchBuilder::new(compression).at(Offset(100), LeaderEpoch(7)).producer(
+            ProducerId(5),
+            ProducerEpoch(2),
+            Sequence(40),
+        );
         for (at, value) in values.iter().enumerate() {
             builder.push(Timestamp(1000 + at as i64), Some(&[at as u8]), *value, &[]);
         }
