@@ -13,6 +13,7 @@ use super::controller::{Submission, submit_here};
 use super::link::{CallError, Links, Target};
 use super::message::{Purpose, Reply, Request};
 use super::raft::{Raft, VoterAddress};
+use super::silence::Contact;
 use super::state_machine::Committed;
 use super::{SUBMIT_TIMEOUT, SubmitError};
 
@@ -42,6 +43,10 @@ pub(super) enum Controller {
         raft: Raft,
         /// Commands for this node's own controller.
         commands: mpsc::Sender<Submission>,
+        /// Whether a leader speaks to this node.
+        contact: Contact,
+        /// The leader by what those say that it tails while none does.
+        tailed: watch::Receiver<Option<i32>>,
     },
     /// By what those say that it tails.
     Observer {
@@ -120,8 +125,10 @@ impl MetadataHandle {
     /// The active controller's node, as far as this one knows.
     pub(super) fn leader(&self) -> Option<i32> {
         match &self.controller {
-            Controller::Voter { raft, .. } => {
-                raft.metrics().borrow_watched().current_leader.map(|leader| leader.node)
+            Controller::Voter { raft, contact, tailed, .. } => {
+                let by_vote = raft.metrics().borrow_watched().current_leader.map(|leader| leader.node);
+                // Who is removed from the quorum goes on to believe in its last leader.
+                if contact.is_silent(raft) { tailed.borrow().or(by_vote) } else { by_vote }
             }
             Controller::Observer { leader } => *leader.borrow(),
         }

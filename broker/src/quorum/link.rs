@@ -288,7 +288,9 @@ impl Link {
                     tracing::debug!(node = self.target.node, %error, "a connection to a controller ended");
                 }
                 Err(error) => {
-                    if let (CallError::Refused(refusal), true) = (&error, says_refusal) {
+                    // Before the founding all nodes look for a cluster at each other.
+                    let is_early = matches!(&error, CallError::Refused(Refusal::Unformatted { .. }));
+                    if let (CallError::Refused(refusal), true) = (&error, says_refusal && !is_early) {
                         tracing::error!(node = self.target.node, error = %refusal, "refused by a controller");
                         says_refusal = false;
                     }

@@ -17,6 +17,7 @@ mod raft;
 mod runtime;
 mod server;
 mod service;
+mod silence;
 mod state_machine;
 mod wire;
 
@@ -46,6 +47,7 @@ use self::observer::Observer;
 use self::probe::Prober;
 use self::raft::{Raft, VoterAddress, VoterId};
 use self::service::Service;
+use self::silence::Contact;
 pub(crate) use self::state_machine::Committed;
 use self::state_machine::StateMachine;
 use crate::seams::{Blocking, Listener, Transport, Wall};
@@ -168,8 +170,11 @@ impl MetadataQuorum {
         let (part, controller, committed) = match listener {
             Some((listener, host)) => {
                 let address = VoterAddress { host, port: listener.local_addr()?.port() };
-                let (service, committed) =
+                let (service, committed_sender) =
                     start_raft(&data_dir, node, &links, transport, blocking, wall).await?;
+                let committed = committed_sender.subscribe();
+                let (leader_sender, tailed) = watch::channel(None);
+                let contact = service.0.contact.clone();
                 let (raft, commands) = (service.0.raft.clone(), service.0.commands.clone());
                 let prober = service.0.prober.clone();
                 let task = controller::Task {
@@ -187,7 +192,16 @@ impl MetadataQuorum {
                 tasks.spawn(stopping.clone().run_until_cancelled_owned(sampling));
                 let service = Arc::new(service.0);
                 tasks.spawn(server::run(listener, Arc::clone(&service), stopping.clone()));
-                (Part::Controller(service, address), Controller::Voter { raft, commands }, committed)
+                let tailing = silence::run(
+                    contact.clone(),
+                    raft.clone(),
+                    links.clone(),
+                    committed_sender,
+                    leader_sender,
+                );
+                tasks.spawn(stopping.clone().run_until_cancelled_owned(tailing));
+                let controller = Controller::Voter { raft, commands, contact, tailed };
+                (Part::Controller(service, address), controller, committed)
             }
             None => {
                 let (committed_sender, committed) = watch::channel(Committed::default());
@@ -221,8 +235,22 @@ impl MetadataQuorum {
         match &self.part {
             Part::Controller(service, _) => {
                 let metrics = service.raft.metrics().borrow_watched().clone();
+                let leader = self.handle.leader();
+                if service.contact.is_silent(&service.raft) {
+                    let end = self.handle.committed().borrow().end;
+                    let (term, voters) =
+                        (metrics.current_term, metrics.membership_config.voter_ids().count());
+                    return QuorumStatus {
+                        leader,
+                        is_leader: false,
+                        term,
+                        log_end: end,
+                        applied: end,
+                        voters,
+                    };
+                }
                 QuorumStatus {
-                    leader: metrics.current_leader.map(|leader| leader.node),
+                    leader,
                     is_leader: metrics.current_leader == Some(service.voter),
                     term: metrics.current_term,
                     log_end: metrics.last_log_index.map_or(0, |index| index + 1),
@@ -319,11 +347,12 @@ async fn start_raft(
     transport: Arc<dyn Transport>,
     blocking: Blocking,
     wall: Wall,
-) -> io::Result<((Service, mpsc::Receiver<controller::Submission>), watch::Receiver<Committed>)> {
+) -> io::Result<((Service, mpsc::Receiver<controller::Submission>), watch::Sender<Committed>)> {
     let opening = (Arc::clone(data_dir), blocking.clone());
     let log = blocking.run(move || LogStore::open(opening.0, opening.1, wall)).await?;
     let state_machine = StateMachine::new(Arc::clone(data_dir), blocking.clone());
-    let committed = state_machine.watch();
+    let committed_sender = state_machine.committed();
+    let committed = committed_sender.subscribe();
     let voter = VoterId { node, directory: data_dir.directory_id() };
     let config = Config {
         cluster_name: "metadata".to_owned(),
@@ -358,10 +387,11 @@ async fn start_raft(
         commands,
         committed: committed.clone(),
         observers: std::sync::Mutex::default(),
+        contact: Contact::default(),
         caught_up: watch::Sender::default(),
         wall,
     };
-    Ok(((service, waiting), committed))
+    Ok(((service, waiting), committed_sender))
 }
 
 /// The quorum as this node sees it.

@@ -11,7 +11,7 @@ use super::codec;
 use super::link::{CallError, Links, Target};
 use super::message::{Entries, Purpose, Reply, Request};
 use super::raft::Proposal;
-use super::state_machine::Committed;
+use super::state_machine::{Committed, publish};
 
 /// How long a controller is asked to wait for news.
 const WAIT_MS: u32 = 500;
@@ -39,13 +39,14 @@ enum News {
 }
 
 impl Observer {
-    /// With nothing yet.
+    /// From where the node is.
     pub(super) fn new(
         links: Links,
         committed: watch::Sender<Committed>,
         leader: watch::Sender<Option<i32>>,
     ) -> Observer {
-        Observer { links, image: Image::default(), end: 0, committed, leader }
+        let Committed { image, end } = committed.borrow().clone();
+        Observer { links, image: (*image).clone(), end, committed, leader }
     }
 
     /// Asks one controller until it fails or is alone, then the next. Most nodes that the configuration names may be no
@@ -155,7 +156,7 @@ impl Observer {
     }
 
     fn publish(&self) {
-        self.committed.send_replace(Committed { image: self.image.clone().into(), end: self.end });
+        publish(&self.committed, Committed { image: self.image.clone().into(), end: self.end });
     }
 
     fn note_leader(&self, leader: Option<i32>) {

@@ -142,6 +142,8 @@ async fn admit(service: &Service, hello: &Hello) -> Result<(), Refusal> {
         (Some(found), Some(asked), _) if found != *asked => {
             Err(Refusal::OtherCluster { node, found, asked: asked.clone() })
         }
+        // A founding that did not come to its end is tried again, and wants voters that belong to no cluster.
+        (Some(_), None, Purpose::Client) if !service.is_member() => Err(Refusal::Unformatted { node }),
         (Some(_), Some(_), _) | (Some(_), None, Purpose::Client) => Ok(()),
         // Whoever founded the quorum named this very directory as one of its voters.
         (None, Some(cluster_id), Purpose::Raft) if hello.target_directory.is_some() => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::raft::AppendEntriesResponse;
 use storage::DataDir;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use super::log_store::LogStore;
 use super::message::{CHUNK_BYTES, Entries, Purpose, Reply, Request};
 use super::probe::Prober;
 use super::raft::{Raft, Vote, VoterId};
+use super::silence::Contact;
 use super::state_machine::{Committed, Snapshot, snapshot_meta};
 use super::{SUBMIT_TIMEOUT, codec};
 use crate::seams::{Blocking, Wall};
@@ -46,6 +48,8 @@ pub(super) struct Service {
     /// Which voters have caught up, and when.
     pub(super) caught_up: CaughtUp,
     pub(super) wall: Wall,
+    /// Whether a leader speaks to this node.
+    pub(super) contact: Contact,
 }
 
 /// One connection.
@@ -67,6 +71,11 @@ impl Session {
 }
 
 impl Service {
+    /// Whether this node knows of a quorum that it is part of.
+    pub(super) fn is_member(&self) -> bool {
+        self.raft.metrics().borrow_watched().membership_config.voter_ids().next().is_some()
+    }
+
     pub(super) async fn answer(&self, session: &Session, request: Request) -> Reply {
         let is_rafts = match request {
             Request::Append { .. }
@@ -89,6 +98,9 @@ impl Service {
         match request {
             Request::Append { request } => {
                 let reply = self.raft.append_entries(request).await.map_err(|error| error.to_string())?;
+                if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
+                    self.contact.note();
+                }
                 Ok(Reply::Append { reply })
             }
             Request::Vote { request } => {
@@ -137,6 +149,7 @@ impl Service {
         if total > SNAPSHOT_BYTES_MAX {
             return Err(format!("a snapshot of {total} bytes is more than a node takes"));
         }
+        self.contact.note();
         let content = {
             let mut incoming = session.incoming.lock().unwrap_or_else(PoisonError::into_inner);
             if at == 0 {
@@ -168,7 +181,10 @@ impl Service {
             Ok(Err(_)) => return Err("the controller stops".to_owned()),
             Err(_) => from,
         };
-        let leader = self.raft.metrics().borrow_watched().current_leader.map(|leader| leader.node);
+        // Who hears nothing of a leader does not know whether it is one still.
+        let is_silent = self.contact.is_silent(&self.raft);
+        let leader = self.raft.metrics().borrow_watched().current_leader.filter(|_| !is_silent);
+        let leader = leader.map(|leader| leader.node);
         if end == from {
             return Ok(Reply::Tail { entries: Entries::default(), leader });
         }

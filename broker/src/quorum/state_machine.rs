@@ -32,6 +32,17 @@ pub(crate) struct Committed {
     pub(crate) end: u64,
 }
 
+/// The applied index never goes backwards, whoever it comes from: what is committed is so everywhere.
+pub(super) fn publish(to: &watch::Sender<Committed>, committed: Committed) {
+    to.send_if_modified(|known| {
+        let is_news = committed.end >= known.end;
+        if is_news {
+            *known = committed;
+        }
+        is_news
+    });
+}
+
 /// Applies committed entries.
 #[derive(Clone, Debug)]
 pub(super) struct StateMachine {
@@ -69,14 +80,14 @@ impl StateMachine {
         }
     }
 
-    /// The committed image as it changes.
-    pub(super) fn watch(&self) -> watch::Receiver<Committed> {
-        self.committed.subscribe()
+    /// Where the committed image is published. A node that hears nothing of the leader publishes there, too.
+    pub(super) fn committed(&self) -> watch::Sender<Committed> {
+        self.committed.clone()
     }
 
     fn publish(&self) {
         let end = self.applied.map_or(0, |applied| applied.index + 1);
-        self.committed.send_replace(Committed { image: Arc::new(self.image.clone()), end });
+        publish(&self.committed, Committed { image: Arc::new(self.image.clone()), end });
     }
 
     fn meta(&self) -> SnapshotMeta {
