@@ -43,6 +43,7 @@ errors! {
     OffsetForLeaderEpochResponse {} [topics / partitions: error_code];
     DescribeConfigsResponse {} [results: error_code];
     AlterConfigsResponse {} [responses: error_code];
+    DescribeLogDirsResponse { error_code } [results: error_code];
     CreatePartitionsResponse {} [results: error_code];
     DeleteGroupsResponse {} [results: error_code];
     IncrementalAlterConfigsResponse {} [responses: error_code];

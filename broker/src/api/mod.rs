@@ -12,6 +12,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
@@ -193,6 +194,7 @@ served! {
     OffsetForLeaderEpoch => offset_for_leader_epoch::handle;
     DescribeConfigs => describe_configs::handle;
     AlterConfigs => alter_configs::handle;
+    DescribeLogDirs => describe_log_dirs::handle;
     CreatePartitions => create_partitions::handle;
     DeleteGroups => delete_groups::handle;
     ElectLeaders => elect_leaders::handle;

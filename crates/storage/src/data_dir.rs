@@ -8,7 +8,7 @@ use bytes::Bytes;
 use types::{BrokerEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition, Uuid};
 
 use crate::config::LogConfig;
-use crate::disk::{Disk, Durability, LockGuard, read_file, remove_if_there, write_atomically};
+use crate::disk::{Disk, Durability, LockGuard, Space, read_file, remove_if_there, write_atomically};
 use crate::identity::{begin_run, identify, previous_shutdown};
 use crate::log::Log;
 use crate::meta::{self, InvalidProperties, MetaProperties};
@@ -288,6 +288,11 @@ impl DataDir {
     /// Whether less than that was free when it was looked at last.
     pub fn is_low_on_space(&self) -> bool {
         self.shared.is_low()
+    }
+
+    /// How much its file system holds, and how much of that is free.
+    pub fn space(&self) -> io::Result<Space> {
+        self.shared.disk.space(&self.shared.path)
     }
 
     /// Looks how much is free.

@@ -13,6 +13,7 @@ const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const DELETE_RECORDS: &str = "org.apache.kafka.tools.DeleteRecordsCommand";
+const LOG_DIRS: &str = "org.apache.kafka.tools.LogDirsCommand";
 const PRODUCER_PERF: &str = "org.apache.kafka.tools.ProducerPerformance";
 const CONSUMER_PERF: &str = "org.apache.kafka.tools.ConsumerPerformance";
 
@@ -108,6 +109,19 @@ fn records_groups_and_offsets() {
     let json = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":1,"offset":5}]}"#;
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), json).expect("a file");
+    let dirs = kafka.run(LOG_DIRS, "--describe --topic-list t");
+    let json = dirs.lines().find(|line| line.starts_with('{')).expect("a line of JSON");
+    for expected in [
+        r#""logDir":"/"#,
+        r#""partition":"t-0","size":"#,
+        r#""partition":"t-1","size":"#,
+        r#""offsetLag":0,"isFuture":false"#,
+        r#""error":null"#,
+    ] {
+        assert!(json.contains(expected), "{dirs}");
+    }
+    assert!(!json.contains("__consumer_offsets") && !json.contains(r#""size":0"#), "{dirs}");
+
     kafka.run(DELETE_RECORDS, &format!("--offset-json-file {}", file.path().display()));
     assert_eq!(sum(&kafka.run(OFFSETS, "--topic t --time -2")), 10);
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
+use protocol::messages::describe_log_dirs_request::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use protocol::messages::fetch_response::PartitionData;
 use protocol::messages::init_producer_id_request::InitProducerIdRequest;
@@ -334,6 +335,34 @@ async fn limits_hold_except_for_the_first_batch() {
         let request = FetchRequest { max_bytes, ..fetch_request(18, topic, 0) };
         let fetched = harness.ask(18, &request).await;
         assert_eq!(base_offsets(&fetched.responses[0].partitions[0]), expected, "{max_bytes}");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_dirs_are_described_with_their_sizes() {
+    let harness = Harness::start().await;
+    let topic = ("sized", harness.create_topic("sized", &[]).await);
+    harness.create_topic("other", &[]).await;
+    produce(&harness, 11, topic, batch(NOW_MS)).await;
+    for version in versions(ApiKey::DescribeLogDirs) {
+        let mut all =
+            harness.ask(version, &DescribeLogDirsRequest { topics: None, ..Default::default() }).await;
+        assert_eq!((all.error_code, all.results.len()), (0, 1));
+        let dir = all.results.remove(0);
+        assert!(dir.error_code == 0 && dir.log_dir.starts_with('/'), "{dir:?}");
+        assert_eq!(dir.total_bytes > dir.usable_bytes && dir.usable_bytes > 0, version >= 4, "{dir:?}");
+        let names: Vec<_> = dir.topics.iter().map(|topic| topic.name.to_string()).collect();
+        assert_eq!(names, ["other", "sized"]);
+        let partition = &dir.topics[1].partitions[0];
+        assert_eq!(partition.partition_size, i64::try_from(batch(NOW_MS).len()).unwrap());
+        assert_eq!((partition.partition_index, partition.offset_lag, partition.is_future_key), (0, 0, false));
+
+        let sized =
+            DescribableLogDirTopic { topic: "sized".into(), partitions: vec![0, 7], ..Default::default() };
+        let request = DescribeLogDirsRequest { topics: Some(vec![sized]), ..Default::default() };
+        let dir = harness.ask(version, &request).await.results.remove(0);
+        assert_eq!((dir.topics.len(), dir.topics[0].partitions.len()), (1, 1));
     }
     harness.stop().await;
 }
