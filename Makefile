@@ -53,6 +53,12 @@ fix: ## Formats and regenerates what is generated
 oracle: ## Wire bytes against an independent implementation
 	cargo test --profile $(PROFILE) --package oracle
 
+SEEDS ?= 100
+FIRST ?= 1
+.PHONY: sim
+sim: ## Whole brokers under faults in one deterministic process: make sim SEEDS=1000 FIRST=1
+	cargo run --quiet --profile $(PROFILE) --package sim -- $(SEEDS) $(FIRST)
+
 .PHONY: compat
 compat: build ## Real clients against the real binary. Needs Java, Maven, Python and kcat
 	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package compat -- --test-threads=1

@@ -52,7 +52,7 @@ impl Slot {
 impl Host {
     /// A machine with an empty disk.
     pub fn new(id: HostId, config: NodeConfig, net: Net, mut random: Random) -> Host {
-        let disk = FakeDisk::new(random.next());
+        let disk = FakeDisk::new(random.number());
         Host { id, config, net, disk, random, running: None, clock_offset_ms: 0 }
     }
 
@@ -151,7 +151,7 @@ async fn life(config: NodeConfig, disk: FakeDisk, transport: HostTransport, wall
 pub fn config_of(node: usize, count: usize, broker_configs: &[(&str, &str)]) -> NodeConfig {
     let peers: String = (0..count)
         .filter(|peer| *peer != node)
-        .map(|peer| format!("  - {{id: {peer}, host: n{peer}, controllerPort: 9093}}\n"))
+        .map(|peer| format!("  - {{id: {peer}, host: n{peer}, controllerPort: 9093, adminPort: 9600}}\n"))
         .collect();
     let peers = if peers.is_empty() { "peers: []\n".to_owned() } else { format!("peers:\n{peers}") };
     let configs: String = broker_configs.iter().map(|(key, value)| format!("  {key}: '{value}'\n")).collect();

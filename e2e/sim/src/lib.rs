@@ -3,8 +3,13 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to a terminal")]
 
+pub mod faults;
+pub mod history;
 pub mod host;
 pub mod net;
 pub mod process;
+pub mod properties;
 pub mod random;
+pub mod run;
+pub mod workload;
 pub mod world;

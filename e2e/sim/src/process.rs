@@ -25,7 +25,7 @@ impl Process {
         let runtime = Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
-            .rng_seed(RngSeed::from_bytes(&random.next().to_le_bytes()))
+            .rng_seed(RngSeed::from_bytes(&random.number().to_le_bytes()))
             .build()
             .expect("a runtime without IO needs nothing of the machine");
         let next = runtime.block_on(async { Instant::now() });

@@ -49,7 +49,7 @@ impl World {
     /// Machines that are switched off.
     pub fn new(config: &WorldConfig) -> World {
         let mut random = Random::new(config.seed);
-        seed_this_thread(Some(random.next()));
+        seed_this_thread(Some(random.number()));
         let names: Vec<String> =
             (0..config.nodes).map(|node| format!("n{node}")).chain(["clients".to_owned()]).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

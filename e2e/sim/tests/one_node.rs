@@ -23,7 +23,7 @@ fn produce(seed: u64) -> (Vec<i64>, Duration, u64) {
             replication_factor: Some(1),
             ..NewTopic::default()
         };
-        Admin::new(client.clone()).create_topic(&topic).await.unwrap();
+        Admin::new(client.clone()).create_topic(&topic).await.expect("a topic");
         let producer = Producer::new(client, ProducerConfig::default());
         for n in 0..100 {
             let record = ProducerRecord {
@@ -32,13 +32,13 @@ fn produce(seed: u64) -> (Vec<i64>, Duration, u64) {
                 timestamp: Some(Timestamp(n)),
                 ..ProducerRecord::default()
             };
-            let delivered = producer.send(record).await.unwrap().wait().await.unwrap();
-            acknowledged.lock().unwrap().push(delivered.offset);
+            let delivered = producer.send(record).await.expect("a queue").wait().await.expect("an acknowledgement");
+            acknowledged.lock().expect("nobody panicked").push(delivered.offset);
         }
     });
     let patience = Duration::from_secs(60);
     assert!(world.run_until(patience, |_| done.load(std::sync::atomic::Ordering::Relaxed)));
-    let offsets = offsets.lock().unwrap().clone();
+    let offsets = offsets.lock().expect("nobody panicked").clone();
     (offsets, world.now(), world.net.fingerprint())
 }
 

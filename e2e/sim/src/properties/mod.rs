@@ -1,0 +1,7 @@
+//! What must hold whatever happens: one file each. What clients see while the simulation runs is judged by
+//! [`History`](crate::history::History) as it comes in.
+
+pub mod acknowledged;
+pub mod metadata_equal;
+pub mod one_leader;
+pub mod replicas_equal;

@@ -1,0 +1,246 @@
+//! One seed: a cluster, a workload and faults for a while, then peace, then the verdict.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metadata::Image;
+use types::BrokerId;
+
+use crate::faults::{self, Fault, Faults};
+use crate::history::History;
+use crate::properties::metadata_equal::MetadataEqual;
+use crate::properties::one_leader::OneLeader;
+use crate::properties::{acknowledged, replicas_equal};
+use crate::workload::{self, parts};
+use crate::world::{World, WorldConfig};
+
+/// How long faults come.
+const TROUBLE: Duration = Duration::from_secs(60);
+/// How long a healed cluster may take until all replicas are equal.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Between two looks at the nodes.
+const OBSERVATION: u128 = 5;
+/// Clients of each kind.
+const PRODUCERS: u64 = 4;
+
+/// What a seed must have seen to count.
+const ACKNOWLEDGED_MIN: usize = 1_000;
+const LEADER_CHANGES_MIN: u64 = 3;
+const FAULT_KINDS_MIN: usize = 2;
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// All chance.
+    pub seed: u64,
+    /// Which kinds of fault there may be.
+    pub faults: Vec<Fault>,
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What must not be.
+    pub violations: Vec<String>,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Records that were acknowledged.
+    pub acknowledged: usize,
+    /// Records that were read.
+    pub read: u64,
+    /// Records that producers gave up.
+    pub given_up: u64,
+    /// Records that went with the power of all their replicas.
+    pub lost_with_power: u64,
+    /// How often a partition got another leader.
+    pub leader_changes: u64,
+    /// How often each fault came.
+    pub faults: BTreeMap<Fault, u64>,
+    /// Depends on every byte that was sent, and when.
+    pub fingerprint: u64,
+}
+
+impl RunConfig {
+    /// All faults.
+    pub fn new(seed: u64) -> RunConfig {
+        RunConfig { seed, faults: faults::ALL.to_vec() }
+    }
+}
+
+impl Outcome {
+    /// Whether enough happened for the seed to say something.
+    pub fn counts(&self) -> bool {
+        self.simulated >= TROUBLE
+            && self.acknowledged >= ACKNOWLEDGED_MIN
+            && self.leader_changes >= LEADER_CHANGES_MIN
+            && self.faults.len() >= FAULT_KINDS_MIN
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<String> =
+            self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
+        write!(
+            f,
+            "seed {}: {} s, {} acknowledged, {} read, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
+            self.seed,
+            self.simulated.as_secs(),
+            self.acknowledged,
+            self.read,
+            self.given_up,
+            self.lost_with_power,
+            self.leader_changes,
+            faults.join(", "),
+            if self.counts() { "" } else { " (too little to count)" },
+            self.fingerprint
+        )?;
+        self.violations.iter().take(10).try_for_each(|violation| write!(f, "\n  VIOLATION {violation}"))
+    }
+}
+
+/// What is watched while a seed runs.
+#[derive(Debug, Default)]
+struct Watch {
+    history: History,
+    one_leader: OneLeader,
+    metadata_equal: MetadataEqual,
+    leaders: BTreeMap<(&'static str, i32), BrokerId>,
+    leader_changes: u64,
+    violations: Vec<String>,
+}
+
+/// Runs a seed to its end, or to its first violation.
+pub fn run(config: &RunConfig) -> Outcome {
+    let mut world = World::new(&WorldConfig { seed: config.seed, nodes: 3, broker_configs: Vec::new() });
+    let mut watch = Watch::default();
+    let mut faults = Faults::new(world.random.fork(), watch.history.clone(), &config.faults);
+    world.found();
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = start_clients(&mut world, &watch.history, &stop);
+    let began = world.now();
+    while world.now() < began + TROUBLE && watch.violations.is_empty() {
+        let ended = world.step();
+        faults.step(&mut world, &ended);
+        watch.look(&world);
+    }
+    faults.heal(&mut world);
+    stop.store(true, Ordering::Relaxed);
+    let healed = world.now();
+    let is_quiet = |world: &World| {
+        clients.iter().all(|done| done.load(Ordering::Relaxed)) && replicas_equal::have_caught_up(world)
+    };
+    let mut is_over = false;
+    while !is_over && watch.violations.is_empty() {
+        let ended = world.step();
+        faults.step(&mut world, &ended);
+        watch.look(&world);
+        is_over = world.now().as_millis().is_multiple_of(100) && is_quiet(&world);
+        if world.now() > healed + PATIENCE {
+            watch.violations.push(format!("peace: {}", unrest(&world, &clients)));
+        }
+    }
+    let mut lost_with_power = 0;
+    if watch.violations.is_empty() {
+        let logs = replicas_equal::check(&world, &mut watch.violations);
+        let told = watch.history.lock();
+        lost_with_power = acknowledged::check(&told, &logs, &mut watch.violations);
+    }
+    let told = watch.history.lock();
+    Outcome {
+        seed: config.seed,
+        violations: watch.violations.clone(),
+        simulated: world.now(),
+        acknowledged: told.acknowledged.len(),
+        read: told.read_count,
+        given_up: told.given_up,
+        lost_with_power: lost_with_power + told.lost_with_power,
+        leader_changes: watch.leader_changes,
+        faults: faults.counts.clone(),
+        fingerprint: world.net.fingerprint(),
+    }
+}
+
+fn start_clients(world: &mut World, history: &History, stop: &Arc<AtomicBool>) -> Vec<Arc<AtomicBool>> {
+    let created = world.client(workload::create_topics(world.new_client("creator")));
+    assert!(
+        world.run_until(Duration::from_secs(30), |_| created.load(Ordering::Relaxed)),
+        "the topics were created before the faults began"
+    );
+    let mut clients = Vec::new();
+    for number in 1..=PRODUCERS {
+        let client = world.new_client("producer");
+        let random = world.random.fork();
+        clients.push(world.client(workload::produce(
+            client,
+            number,
+            random,
+            history.clone(),
+            Arc::clone(stop),
+        )));
+    }
+    let client = world.new_client("consumer");
+    clients.push(world.client(workload::consume(client, history.clone(), Arc::clone(stop))));
+    clients
+}
+
+impl Watch {
+    fn look(&mut self, world: &World) {
+        let mut told = self.history.lock();
+        told.now = world.now();
+        self.violations.append(&mut told.violations);
+        drop(told);
+        if !world.now().as_millis().is_multiple_of(OBSERVATION) {
+            return;
+        }
+        self.one_leader.check(world, &mut self.violations);
+        if let Some(image) = self.metadata_equal.check(world, &mut self.violations) {
+            self.follow(&image);
+        }
+    }
+
+    fn follow(&mut self, image: &Image) {
+        for part in parts() {
+            let Some(topic) = image.topic_named(part.0) else { continue };
+            let Some(state) = topic.partitions.get(usize::try_from(part.1).unwrap_or(usize::MAX)) else {
+                continue;
+            };
+            self.history.lock().in_sync(part, state.isr.iter().map(|broker| broker.0).collect());
+            if let Some(leader) = state.leader
+                && self.leaders.insert(part, leader).is_some_and(|former| former != leader)
+            {
+                self.leader_changes += 1;
+            }
+        }
+    }
+}
+
+/// Why a healed cluster is not at rest.
+fn unrest(world: &World, clients: &[Arc<AtomicBool>]) -> String {
+    let busy = clients.iter().filter(|done| !done.load(Ordering::Relaxed)).count();
+    let mut text = format!("{busy} clients are busy");
+    for (id, host) in world.hosts.iter().enumerate() {
+        let Some(node) = host.node() else {
+            text += &format!("; node {id} has no directory (up: {})", host.is_up());
+            continue;
+        };
+        text += &format!("; node {id} ready {} metadata {}", node.is_ready(), node.metadata().0);
+        for replica in node.replicas() {
+            text += &format!(
+                " {}{} e{} {}..{}..{}",
+                replica.partition.partition,
+                if replica.is_leading { "*" } else { "" },
+                replica.leader_epoch,
+                replica.log_start,
+                replica.high_watermark,
+                replica.log_end
+            );
+        }
+    }
+    text
+}

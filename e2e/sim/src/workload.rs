@@ -1,0 +1,135 @@
+//! Clients: idempotent producers that note what is acknowledged, and consumers that note what they are given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::admin::NewTopic;
+use client::consumer::{FetchConfig, Fetcher, OffsetReset};
+use client::producer::{Producer, ProducerConfig, ProducerRecord};
+use client::{Admin, Client};
+use tokio::time::sleep;
+use types::Timestamp;
+
+use crate::history::{FLUSHED, History, PLAIN, Part, RecordId};
+use crate::random::Random;
+
+/// Partitions of each topic.
+pub const PARTITIONS: i32 = 2;
+
+/// All partitions that are written to.
+pub fn parts() -> impl Iterator<Item = Part> {
+    [FLUSHED, PLAIN].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition)))
+}
+
+/// A record's value: who it is, and something to fill a sector now and then.
+pub fn value_of(id: RecordId, padding: usize) -> Bytes {
+    let mut value = id.to_be_bytes().to_vec();
+    value.resize(8 + padding, 0x7e);
+    value.into()
+}
+
+/// Which record a value belongs to.
+pub fn id_of(value: Option<&Bytes>) -> Option<RecordId> {
+    Some(u64::from_be_bytes(*value?.first_chunk()?))
+}
+
+/// Creates the topics, again and again until they are there.
+pub async fn create_topics(client: Client) {
+    let configs = |flushes: bool| {
+        let mut configs = BTreeMap::from([
+            ("min.insync.replicas".to_owned(), "2".to_owned()),
+            ("segment.bytes".to_owned(), "1048576".to_owned()),
+        ]);
+        if flushes {
+            configs.insert("flush.messages".to_owned(), "1".to_owned());
+        }
+        configs
+    };
+    let topic = |name: &str, flushes: bool| NewTopic {
+        name: name.to_owned(),
+        partitions: Some(PARTITIONS),
+        replication_factor: Some(3),
+        configs: configs(flushes),
+    };
+    let admin = Admin::new(client.clone());
+    for new in [topic(FLUSHED, true), topic(PLAIN, false)] {
+        loop {
+            let result = admin.create_topic(&new).await;
+            let known = client.refresh(Some(&[new.name.as_str()])).await;
+            if known.is_ok_and(|metadata| metadata.topic(&new.name).is_ok()) {
+                break;
+            }
+            tracing::debug!(?result, "creating a topic again");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Sends until it is told to stop.
+pub async fn produce(
+    client: Client,
+    producer_number: u64,
+    mut random: Random,
+    history: History,
+    stop: Arc<AtomicBool>,
+) {
+    let config = ProducerConfig { delivery_timeout: Duration::from_secs(15), ..ProducerConfig::default() };
+    let producer = Producer::new(client, config);
+    let parts: Vec<Part> = parts().collect();
+    let mut next: RecordId = producer_number << 32;
+    while !stop.load(Ordering::Relaxed) {
+        let part = *random.pick(&parts);
+        let sent = history.lock().now;
+        let mut waiting = Vec::new();
+        for _ in 0..random.between(1, 6) {
+            next += 1;
+            let padding = usize::try_from(random.between(0, 400)).expect("it is small");
+            let record = ProducerRecord {
+                topic: part.0.to_owned(),
+                partition: Some(part.1),
+                value: Some(value_of(next, padding)),
+                timestamp: Some(Timestamp(1_800_000_000_000 + i64::try_from(sent.as_millis()).unwrap_or(0))),
+                ..ProducerRecord::default()
+            };
+            if let Ok(delivery) = producer.send(record).await {
+                waiting.push((next, delivery));
+            }
+        }
+        for (id, delivery) in waiting {
+            match delivery.wait().await {
+                Ok(delivered) => history.lock().acknowledged(part, delivered.offset, id, sent),
+                Err(_) => history.lock().given_up += 1,
+            }
+        }
+        sleep(Duration::from_millis(random.between(0, 80))).await;
+    }
+}
+
+/// Reads everything from the beginning on, until it is told to stop.
+pub async fn consume(client: Client, history: History, stop: Arc<AtomicBool>) {
+    let config = FetchConfig { reset: OffsetReset::Earliest, ..FetchConfig::default() };
+    let mut fetcher = Fetcher::new(client, config);
+    let name =
+        |(topic, partition): Part| client::admin::TopicPartitionName { topic: topic.to_owned(), partition };
+    fetcher.assign(parts().map(|part| (name(part), 0)).collect());
+    while !stop.load(Ordering::Relaxed) {
+        match fetcher.poll().await {
+            Ok(records) => {
+                let mut told = history.lock();
+                for record in records {
+                    let part = parts().find(|part| *part.0 == *record.topic && part.1 == record.partition);
+                    if let (Some(part), Some(id)) = (part, id_of(record.value.as_ref())) {
+                        told.read(part, record.offset, id);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "consuming again");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
