@@ -54,6 +54,8 @@ errors! {
     DescribeQuorumResponse { error_code } [topics / partitions: error_code];
     UpdateFeaturesResponse { error_code } [results: error_code];
     UnregisterBrokerResponse { error_code };
+    AddRaftVoterResponse { error_code };
+    RemoveRaftVoterResponse { error_code };
     DescribeClusterResponse { error_code };
     DescribeTopicPartitionsResponse {} [topics: error_code] [topics / partitions: error_code];
 }

@@ -1,5 +1,6 @@
 //! Requests: one file per API. Here is the one table of what is served, and the way from a frame to its answer.
 
+mod add_raft_voter;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
@@ -34,6 +35,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod remove_raft_voter;
 mod sync_group;
 mod topics;
 mod unregister_broker;
@@ -206,6 +208,8 @@ served! {
     UpdateFeatures => update_features::handle;
     DescribeCluster => describe_cluster::handle;
     UnregisterBroker => unregister_broker::handle;
+    AddRaftVoter => add_raft_voter::handle;
+    RemoveRaftVoter => remove_raft_voter::handle;
     DescribeTopicPartitions => describe_topic_partitions::handle;
 }
 

@@ -83,7 +83,7 @@ impl MetadataQuorum {
     async fn check_voter(&self, node: i32, directory: Uuid) -> Result<VoterAddress, BootstrapError> {
         let problem = |problem: String| BootstrapError::Voter { node, problem };
         let target = Target { node, directory: Some(directory), purpose: Purpose::Probe };
-        let cluster_id = self.links.probe(target).await.map_err(|error| problem(error.to_string()))?;
+        let cluster_id = self.links.probe(target, None).await.map_err(|error| problem(error.to_string()))?;
         if let Some(found) = cluster_id {
             return Err(problem(format!("it belongs to cluster {found}: this node joins that one instead")));
         }

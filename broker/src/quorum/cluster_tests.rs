@@ -142,7 +142,9 @@ async fn start(
     session_timeout: Duration,
 ) -> Node {
     let node = i32::try_from(id).unwrap();
-    let data_dir = Arc::new(DataDir::open(Arc::new(RealDisk), path, node, None).unwrap());
+    // Tasks of openraft may outlive it by a moment.
+    let opened = || DataDir::open(Arc::new(RealDisk), path, node, None).ok();
+    let data_dir = Arc::new(eventually("the data directory", opened).await);
     let (publisher, published) = watch::channel(Committed::default());
     let blocking = Blocking::pool(2);
     let listener = match port {
@@ -443,7 +445,7 @@ async fn a_leader_that_stops_hands_over_first() {
     let leader = cluster.leader().await;
     let node = cluster.nodes[leader].take().unwrap();
     let Part::Controller(service, _) = &node.quorum.part else { unreachable!("all are voters") };
-    node.quorum.hand_over(service).await;
+    service.hand_over().await;
     assert_ne!(cluster.leader().await, leader);
     node.quorum.stop(&node.blocking).await;
     node.publisher.abort();

@@ -19,6 +19,7 @@ use super::codec;
 use super::probe::Prober;
 use super::raft::{CommittedLeaderId, Proposal, Raft, VoterId};
 use super::state_machine::Committed;
+use super::voters;
 use crate::seams::Wall;
 
 /// Commands that are decided on before the first of them is committed.
@@ -123,6 +124,9 @@ impl Task {
             None => {
                 tracing::info!(term = office.term, "this node is the active controller");
                 self.prober.probe_all();
+                let finishing = voters::finish_change(self.raft.clone(), self.voter);
+                let finishing = self.prober.stopping.clone().run_until_cancelled_owned(finishing);
+                self.prober.tasks.spawn(finishing);
                 let (now, defaults) = (self.wall.now(), self.defaults.clone());
                 Controller::take_office(now, image, base.end, defaults, self.session_timeout)
             }

@@ -13,6 +13,7 @@ use super::handle::FIND_CONTROLLER;
 use super::message::{Purpose, Reply, Request};
 use super::raft::{Raft, VoterAddress, VoterId};
 use super::service::{Service, Session};
+use super::voters::VotersError;
 use super::wire::{Wire, wire_struct};
 use super::{MetadataQuorum, Part, SUBMIT_TIMEOUT, SubmitError};
 use crate::seams::Wall;
@@ -231,7 +232,8 @@ impl MetadataQuorum {
             None => self.handle.call(leader, request).await?,
         };
         match reply {
-            Reply::Description { description: None } => Err(SubmitError::NoController),
+            Reply::Description { description: None }
+            | Reply::Voters { result: Err(VotersError::NotLeader) } => Err(SubmitError::NoController),
             Reply::Failed { error } => {
                 tracing::warn!(%error, "the leader of the metadata quorum did not do what it was asked");
                 Err(SubmitError::Unknown)

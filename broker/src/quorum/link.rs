@@ -169,8 +169,12 @@ impl Links {
     }
 
     /// Asks a node who it is, over a connection of its own.
-    pub(super) async fn probe(&self, target: Target) -> Result<Option<String>, CallError> {
-        let address = self.shared.address(target.node, None)?;
+    pub(super) async fn probe(
+        &self,
+        target: Target,
+        known_at: Option<&VoterAddress>,
+    ) -> Result<Option<String>, CallError> {
+        let address = self.shared.address(target.node, known_at)?;
         let (_, cluster_id) = self.shared.dial(target, &address).await?;
         Ok(cluster_id)
     }

@@ -15,6 +15,7 @@ use super::SubmitError;
 use super::description::QuorumDescription;
 use super::entry;
 use super::raft::{CommittedLeaderId, Entry, LogId, Quorum, Vote, VoterId};
+use super::voters::VotersError;
 use super::wire::{Wire, WireError, wire_enum, wire_struct};
 
 /// What opens a connection: something that no other protocol starts with.
@@ -115,6 +116,18 @@ pub(super) enum Request {
     },
     /// What do you, as the leader, know of the quorum?
     Describe,
+    /// Give this node a vote, if you are the leader.
+    AddVoter {
+        node: i32,
+        directory: Uuid,
+        host: String,
+        port: u16,
+    },
+    /// Take its vote away.
+    RemoveVoter {
+        node: i32,
+        directory: Uuid,
+    },
     /// The next piece of the snapshot that [`Reply::Snapshot`] announced.
     TailSnapshot {
         at: u64,
@@ -157,6 +170,10 @@ pub(super) enum Reply {
     Description {
         description: Option<QuorumDescription>,
     },
+    /// To a change of the voters.
+    Voters {
+        result: Result<(), VotersError>,
+    },
     /// It could not be done.
     Failed {
         error: String,
@@ -188,6 +205,8 @@ wire_enum!(Request {
     7 = Tail { from, wait_ms },
     8 = TailSnapshot { at },
     9 = Describe,
+    10 = AddVoter { node, directory, host, port },
+    11 = RemoveVoter { node, directory },
 });
 wire_enum!(Reply {
     1 = Append { reply },
@@ -200,6 +219,7 @@ wire_enum!(Reply {
     8 = Chunk { chunk },
     9 = Failed { error },
     10 = Description { description },
+    11 = Voters { result },
 });
 wire_struct!(VoterId { node, directory });
 wire_struct!(VoteRequest<Quorum> { vote, last_log_id, leadership_transfer });

@@ -19,9 +19,9 @@ mod server;
 mod service;
 mod silence;
 mod state_machine;
+mod voters;
 mod wire;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,8 @@ use self::service::Service;
 use self::silence::Contact;
 pub(crate) use self::state_machine::Committed;
 use self::state_machine::StateMachine;
+#[cfg(test)]
+use self::voters::VotersError;
 use crate::seams::{Blocking, Listener, Transport, Wall};
 
 /// Commands that wait for the controller; more are told to come back.
@@ -286,7 +288,7 @@ impl MetadataQuorum {
     /// Hands the leadership on, stops raft and makes its log durable.
     pub(crate) async fn stop(&self, blocking: &Blocking) {
         if let Part::Controller(service, _) = &self.part {
-            self.hand_over(service).await;
+            service.hand_over().await;
             if let Err(error) = service.raft.shutdown().await {
                 tracing::error!(%error, "the metadata quorum did not stop cleanly");
             }
@@ -302,29 +304,6 @@ impl MetadataQuorum {
         self.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    /// Moves the leadership to the voter that is furthest, so that nobody has to wait for an election timeout.
-    async fn hand_over(&self, service: &Service) {
-        let metrics = service.raft.metrics().borrow_watched().clone();
-        let voters: BTreeSet<VoterId> = metrics.membership_config.voter_ids().collect();
-        let replication = metrics.replication.unwrap_or_default();
-        let others = replication.into_iter().filter(|(id, _)| *id != service.voter && voters.contains(id));
-        let furthest = others.max_by_key(|(_, matching)| matching.as_ref().map(|log_id| log_id.index));
-        let Some((heir, _)) = furthest.filter(|_| metrics.current_leader == Some(service.voter)) else {
-            return;
-        };
-        if let Err(error) = service.raft.trigger().transfer_leader(heir).await {
-            tracing::warn!(%error, "cannot hand the leadership over");
-            return;
-        }
-        let moved = service.raft.wait(Some(TRANSFER_TIMEOUT));
-        let voter = service.voter;
-        let moved = moved.metrics(|metrics| metrics.current_leader != Some(voter), "another leader").await;
-        match moved {
-            Ok(_) => tracing::info!(%heir, "handed the leadership of the metadata quorum over"),
-            Err(error) => tracing::warn!(%error, %heir, "the leadership of the metadata quorum did not move"),
-        }
     }
 
     /// A single voter need not wait for an election timeout: there is nobody else.
@@ -388,6 +367,8 @@ async fn start_raft(
         committed: committed.clone(),
         observers: std::sync::Mutex::default(),
         contact: Contact::default(),
+        changing: tokio::sync::Mutex::default(),
+        links: links.clone(),
         caught_up: watch::Sender::default(),
         wall,
     };

@@ -14,10 +14,11 @@ use types::Uuid;
 
 use super::controller::{Submission, submit_here};
 use super::description::{CaughtUp, ObserverState};
+use super::link::Links;
 use super::log_store::LogStore;
 use super::message::{CHUNK_BYTES, Entries, Purpose, Reply, Request};
 use super::probe::Prober;
-use super::raft::{Raft, Vote, VoterId};
+use super::raft::{Raft, Vote, VoterAddress, VoterId};
 use super::silence::Contact;
 use super::state_machine::{Committed, Snapshot, snapshot_meta};
 use super::{SUBMIT_TIMEOUT, codec};
@@ -50,6 +51,9 @@ pub(super) struct Service {
     pub(super) wall: Wall,
     /// Whether a leader speaks to this node.
     pub(super) contact: Contact,
+    /// Held while the voters are being changed.
+    pub(super) changing: tokio::sync::Mutex<()>,
+    pub(super) links: Links,
 }
 
 /// One connection.
@@ -86,7 +90,9 @@ impl Service {
             Request::Submit { .. }
             | Request::Tail { .. }
             | Request::TailSnapshot { .. }
-            | Request::Describe => false,
+            | Request::Describe
+            | Request::AddVoter { .. }
+            | Request::RemoveVoter { .. } => false,
         };
         if is_rafts != (session.purpose == Purpose::Raft) {
             return failed("this connection is for other requests");
@@ -124,6 +130,15 @@ impl Service {
                 Ok(Reply::Submit { result })
             }
             Request::Tail { from, wait_ms } => self.tail(session, from, wait_ms).await,
+            Request::AddVoter { node, directory, host, port } => {
+                let address = VoterAddress { host, port };
+                let result = self.add_voter(VoterId { node, directory }, address).await;
+                Ok(Reply::Voters { result })
+            }
+            Request::RemoveVoter { node, directory } => {
+                let result = self.remove_voter(VoterId { node, directory }).await;
+                Ok(Reply::Voters { result })
+            }
             Request::Describe => Ok(Reply::Description { description: self.describe() }),
             Request::TailSnapshot { at } => {
                 let snapshot = session.outgoing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{broker, completions, configs, consume, dev, groups, log, operator, produce, topics};
+use crate::commands::{
+    broker, completions, configs, consume, dev, groups, log, operator, produce, quorum, topics,
+};
 
 /// Apache Kafka for Kubernetes, in Rust.
 #[derive(Debug, Parser)]
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Groups(groups::Args),
     /// Describe and alter the configuration of topics and brokers
     Configs(configs::Args),
+    /// Show who votes on the cluster's metadata, and change that
+    Quorum(quorum::Args),
     /// Look into the files of a partition
     Log(log::Args),
     /// Print a script that completes these commands in your shell

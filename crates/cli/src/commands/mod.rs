@@ -10,6 +10,7 @@ pub(crate) mod groups;
 pub(crate) mod log;
 pub(crate) mod operator;
 pub(crate) mod produce;
+pub(crate) mod quorum;
 pub(crate) mod topics;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Consume(args) => block_on(consume::run(args)),
         Command::Groups(args) => block_on(groups::run(args)),
         Command::Configs(args) => block_on(configs::run(args)),
+        Command::Quorum(args) => block_on(quorum::run(args)),
         Command::Completions(args) => completions::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ mod cluster;
 mod configs;
 mod groups;
 mod offsets;
+mod quorum;
 mod records;
 mod topics;
 
@@ -11,6 +12,7 @@ pub use cluster::{BrokerDescription, ClusterDescription};
 pub use configs::{ConfigAlteration, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, Operation};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{Committed, OffsetSpec, OffsetToCommit, PartitionOffset, TopicPartitionName};
+pub use quorum::{QuorumDescription, QuorumReplica};
 pub use topics::{CreatedTopic, NewTopic};
 
 pub(crate) use groups::decode_assignment;
