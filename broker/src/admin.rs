@@ -2,6 +2,7 @@
 //! clusters. POSTs need the token, if one is configured.
 
 mod cluster;
+mod restart;
 
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub(crate) async fn serve(node: Arc<Node>, listener: tokio::net::TcpListener) {
         .route("/v1/bootstrap", post(bootstrap))
         .route("/v1/cordon", post(cluster::cordon))
         .route("/v1/rebalance", post(cluster::rebalance))
+        .route("/v1/restart-check", get(restart::check))
+        .route("/v1/drain", post(restart::drain))
         .with_state(node);
     let served =
         axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });

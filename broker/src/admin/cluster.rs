@@ -27,6 +27,16 @@ pub(super) struct ClusterState {
     /// Partitions that are being given other replicas.
     reassigning: usize,
     rebalance: RebalanceState,
+    /// The broker that is being restarted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain: Option<DrainState>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DrainState {
+    node: i32,
+    until_ms: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +94,7 @@ pub(super) fn state(node: &Node) -> ClusterState {
             partitions_left: progress.partitions_left,
             partitions_blocked: progress.partitions_blocked,
         },
+        drain: image.drain_grant().map(|grant| DrainState { node: grant.broker.0, until_ms: grant.until.0 }),
     }
 }
 
@@ -136,7 +147,13 @@ pub(super) async fn rebalance(
     submit(&node, &headers, command, "rebalancing\n").await
 }
 
-async fn submit(node: &Node, headers: &HeaderMap, command: Command, done: &'static str) -> Response {
+/// Has the active controller carry out what somebody with the token asks.
+pub(super) async fn submit(
+    node: &Node,
+    headers: &HeaderMap,
+    command: Command,
+    done: &'static str,
+) -> Response {
     if let Some(refusal) = refusal(node, headers) {
         return refusal;
     }

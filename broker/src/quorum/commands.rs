@@ -4,7 +4,7 @@ use metadata::{
     AlterPartition, AlteredPartition, BrokerHeartbeat, BrokerRegistration, Command, ConfigChange,
     ConfigOperation, ConfigTarget, CreatedTopic, ElectedLeader, ElectionType, Endpoint, Failure,
     HeartbeatReply, NewPartitions, NewTopic, PartitionAlteration, PartitionImage, ProducerIdBlock,
-    ProposedReplica, Reassignment, Rejection, Response, TopicRef,
+    ProposedReplica, Reassignment, Rejection, Response, RestartCheck, TopicRef,
 };
 
 use super::SubmitError;
@@ -27,6 +27,8 @@ wire_enum!(Command {
     14 = AllocateProducerIds { broker, epoch },
     15 = Cordon { brokers },
     16 = Rebalance { bytes_per_second },
+    17 = CheckRestart { broker },
+    18 = Drain { broker, ttl_ms },
 });
 
 wire_enum!(Response {
@@ -46,6 +48,8 @@ wire_enum!(Response {
     14 = ProducerIds(block),
     15 = Cordoned,
     16 = Rebalancing,
+    17 = RestartChecked(check),
+    18 = Drained,
 });
 
 wire_enum!(SubmitError {
@@ -62,6 +66,8 @@ wire_enum!(Rejection {
     3 = DuplicateBrokerRegistration { broker },
     4 = DirectoryTaken { directory, owner },
     5 = TooFewBrokers { needed, left },
+    6 = AnotherIsDrained { broker },
+    7 = RestartRefused { broker, partitions },
 });
 
 wire_struct!(NewTopic { name, id, partitions, replication_factor, assignments, configs });
@@ -105,6 +111,7 @@ wire_struct!(PartitionImage {
 });
 wire_struct!(ElectedLeader { topic, partition, result });
 wire_struct!(ProducerIdBlock { first, len });
+wire_struct!(RestartCheck { refused, refused_count });
 
 #[cfg(test)]
 mod tests {

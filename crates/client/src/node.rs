@@ -202,6 +202,32 @@ pub async fn rebalance(address: &str, token: &str, bytes_per_second: Option<i64>
     post(address, token, "/v1/rebalance", &Rebalance { bytes_per_second }).await.map(drop)
 }
 
+/// Whether a node may be restarted now: by how much the cluster could bear it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartVerdict {
+    /// Whether it may.
+    pub allowed: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
+/// Asks whether a node may be restarted now.
+pub async fn restart_check(address: &str, node: i32) -> Result<RestartVerdict, NodeError> {
+    let body = succeeded(address, get(address, &format!("/v1/restart-check?node={node}")).await?)?;
+    serde_json::from_str(&body).map_err(|source| NodeError::NotAState { address: address.to_owned(), source })
+}
+
+/// Has others lead what a node leads, for one restart: until it is back, or so many seconds are over.
+pub async fn drain(address: &str, token: &str, node: i32, ttl_seconds: u32) -> Result<(), NodeError> {
+    #[derive(Serialize)]
+    struct Drain {
+        node: i32,
+        ttl: u32,
+    }
+    post(address, token, "/v1/drain", &Drain { node, ttl: ttl_seconds }).await.map(drop)
+}
+
 async fn post(address: &str, token: &str, path: &str, body: &impl Serialize) -> Result<String, NodeError> {
     let body = serde_json::to_string(body).expect("text and numbers are JSON");
     let request = format!(

@@ -32,7 +32,8 @@ fn produce(seed: u64) -> (Vec<i64>, Duration, u64) {
                 timestamp: Some(Timestamp(n)),
                 ..ProducerRecord::default()
             };
-            let delivered = producer.send(record).await.expect("a queue").wait().await.expect("an acknowledgement");
+            let delivered =
+                producer.send(record).await.expect("a queue").wait().await.expect("an acknowledgement");
             acknowledged.lock().expect("nobody panicked").push(delivered.offset);
         }
     });

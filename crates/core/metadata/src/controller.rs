@@ -12,6 +12,7 @@ mod placement;
 mod reassignment;
 mod rebalance;
 mod replicas;
+mod restart;
 mod sessions;
 mod topics;
 
@@ -33,6 +34,7 @@ pub use elections::{ElectedLeader, ElectionType};
 pub use isr::{AlterPartition, AlteredPartition, PartitionAlteration, ProposedReplica};
 pub use reassignment::Reassignment;
 pub use rebalance::RebalanceProgress;
+pub use restart::{DrainGrant, RestartCheck};
 
 /// The controller's state: what the cluster will be once all that was proposed is committed.
 #[derive(Clone, Debug)]
@@ -110,6 +112,8 @@ impl Controller {
             | Command::AlterReassignments { .. }
             | Command::Cordon { .. }
             | Command::Rebalance { .. }
+            | Command::CheckRestart { .. }
+            | Command::Drain { .. }
             | Command::AllocateProducerIds { .. } => {}
         }
     }
@@ -143,6 +147,8 @@ impl Controller {
             | Response::AlteredReassignments(_)
             | Response::Cordoned
             | Response::Rebalancing
+            | Response::RestartChecked(_)
+            | Response::Drained
             | Response::ProducerIds(_) => {}
         }
     }
@@ -190,6 +196,8 @@ impl Shard for Controller {
             }
             Command::Cordon { brokers } => self.cordon(&brokers),
             Command::Rebalance { bytes_per_second } => Ok(self.begin_rebalance(bytes_per_second)),
+            Command::CheckRestart { broker } => Ok(self.check_restart(broker)),
+            Command::Drain { broker, ttl_ms } => self.drain(now, broker, ttl_ms),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(broker, epoch),
             Command::AllocateProducerIds { broker, epoch } => self.allocate_producer_ids(broker, epoch),
         }

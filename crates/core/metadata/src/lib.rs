@@ -8,9 +8,9 @@ mod record;
 
 pub use controller::{
     AlterPartition, AlteredPartition, BrokerHeartbeat, BrokerRegistration, Command, ConfigChange,
-    ConfigOperation, ConfigTarget, Controller, ControllerDefaults, CreatedTopic, ElectedLeader, ElectionType,
-    Failure, HeartbeatReply, NewPartitions, NewTopic, PartitionAlteration, ProducerIdBlock, ProposedReplica,
-    Reassignment, RebalanceProgress, Rejection, Response, TopicRef,
+    ConfigOperation, ConfigTarget, Controller, ControllerDefaults, CreatedTopic, DrainGrant, ElectedLeader,
+    ElectionType, Failure, HeartbeatReply, NewPartitions, NewTopic, PartitionAlteration, ProducerIdBlock,
+    ProposedReplica, Reassignment, RebalanceProgress, Rejection, Response, RestartCheck, TopicRef,
 };
 pub use delta::Delta;
 pub use image::{BrokerImage, ConfigResource, Endpoint, Image, PartitionImage, TopicImage};

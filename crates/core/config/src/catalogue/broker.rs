@@ -25,6 +25,7 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("cordoned.log.dirs", List, Some(""), "The log directories that take no new replica; here all of a broker's, as *, or none.").valid(EachOneOf(&["*"])),
     ConfigDef::new("default.replication.factor", Int, Some("1"), "How many replicas a topic gets when its creator does not say.").valid(AtLeast(1)).read_only(),
     ConfigDef::new("delete.topic.enable", Boolean, Some("true"), "Whether topics can be deleted.").high().read_only(),
+    ConfigDef::new("drain.grant", String, None, "The broker that is being restarted, and until when, in milliseconds since 1970.").low().read_only().own_field("POST /v1/drain"),
     ConfigDef::new("fetch.max.bytes", Int, Some("57671680"), "The most bytes of records in one fetch response.").valid(AtLeast(1024)).read_only(),
     ConfigDef::new("follower.replication.throttled.rate", Long, Some(LONG_MAX), "How many bytes a second a broker fetches of throttled replicas.").valid(AtLeast(0)),
     ConfigDef::new("group.consumer.assignment.interval.ms", Int, Some("1000"), "The shortest time between two assignments of a consumer group.").valid(AtLeast(0)).read_only().default_only(),

@@ -90,6 +90,7 @@ impl Controller {
         let is_clean = known.is_some_and(|known| registration.previous_epoch == Some(known.epoch));
         let event = if is_clean { BrokerEvent::Goes(broker) } else { BrokerEvent::LosesRecords(broker) };
         let mut records = self.partition_changes(event);
+        records.extend(self.grant_used(broker));
         let BrokerRegistration { endpoints, rack, directories, cordoned, .. } = registration;
         records.push(MetadataRecord::RegisterBroker(BrokerImage {
             id: broker,
@@ -228,6 +229,10 @@ impl Controller {
                 fenced.iter().for_each(|record| draft.image.apply(record));
                 records.extend(fenced);
             }
+        }
+        if let Some(lapsed) = draft.lapse(now) {
+            draft.image.apply(&lapsed);
+            records.push(lapsed);
         }
         let balanced = draft.balance_leaders(now.monotonic);
         balanced.iter().for_each(|record| draft.image.apply(record));

@@ -5,7 +5,7 @@ use types::{BrokerEpoch, BrokerId, ErrorCode, PartitionId, ProducerId, TopicId, 
 
 use super::{
     AlterPartition, AlteredPartition, BrokerHeartbeat, BrokerRegistration, ConfigOperation, ConfigTarget,
-    ElectedLeader, ElectionType, HeartbeatReply, Reassignment,
+    ElectedLeader, ElectionType, HeartbeatReply, Reassignment, RestartCheck,
 };
 
 /// What somebody asks of the controller.
@@ -80,6 +80,18 @@ pub enum Command {
     Rebalance {
         /// How fast, at most.
         bytes_per_second: Option<i64>,
+    },
+    /// May this broker be restarted now?
+    CheckRestart {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// This broker is about to be restarted: others are to lead what it leads, until it is back or the time is over.
+    Drain {
+        /// Which.
+        broker: BrokerId,
+        /// For how long, in milliseconds.
+        ttl_ms: i64,
     },
     /// A broker has taken its registration in and may lead.
     UnfenceBroker {
@@ -208,6 +220,10 @@ pub enum Response {
     Cordoned,
     /// To `Rebalance`: it goes on by itself from now on.
     Rebalancing,
+    /// To `CheckRestart`.
+    RestartChecked(RestartCheck),
+    /// To `Drain`.
+    Drained,
     /// To `UnfenceBroker`.
     Unfenced,
     /// To `AllocateProducerIds`.
@@ -248,6 +264,23 @@ pub enum Rejection {
         /// Brokers that could hold replicas.
         left: i32,
     },
+    /// One broker is restarted at a time.
+    #[error("broker {broker} is being restarted: wait until it is back, or until its grant lapses")]
+    AnotherIsDrained {
+        /// Which.
+        broker: BrokerId,
+    },
+    /// A restart would cost availability, or acknowledged records if another broker failed.
+    #[error(
+        "{partitions} partitions have no in-sync replica to spare without broker {broker}: wait until their replicas have \
+         caught up"
+    )]
+    RestartRefused {
+        /// Which.
+        broker: BrokerId,
+        /// How many.
+        partitions: i32,
+    },
     /// A directory is that of another broker.
     #[error("log directory {directory} is registered by broker {owner}: is this a copy of its disk?")]
     DirectoryTaken {
@@ -265,6 +298,9 @@ impl Rejection {
             Rejection::StaleBrokerEpoch { .. } => ErrorCode::StaleBrokerEpoch,
             Rejection::BrokerIdNotRegistered { .. } => ErrorCode::BrokerIdNotRegistered,
             Rejection::DuplicateBrokerRegistration { .. } => ErrorCode::DuplicateBrokerRegistration,
+            Rejection::AnotherIsDrained { .. } | Rejection::RestartRefused { .. } => {
+                ErrorCode::PolicyViolation
+            }
             Rejection::TooFewBrokers { .. } => ErrorCode::InvalidReplicationFactor,
             Rejection::DirectoryTaken { .. } => ErrorCode::InvalidRegistration,
         }

@@ -123,7 +123,9 @@ impl Controller {
 
     /// When leaders may be moved next, if any are to be.
     pub(super) fn next_balance(&self) -> Option<Monotonic> {
-        self.imbalanced().next().map(|_| self.balanced.plus(BALANCE_INTERVAL))
+        // A grant lapses by the other clock: that is looked at as often.
+        let is_due = self.image.drain_grant().is_some() || self.imbalanced().next().is_some();
+        is_due.then(|| self.balanced.plus(BALANCE_INTERVAL))
     }
 
     pub(super) fn balanced_if_due(&mut self, now: Monotonic) {
@@ -141,9 +143,8 @@ impl Controller {
             let preferred = partition.replicas.first().copied();
             partition.leader.is_some()
                 && partition.leader != preferred
-                && preferred.is_some_and(|id| {
-                    partition.isr.contains(&id) && self.is_active(id) && !self.image.is_cordoned(id)
-                })
+                && preferred
+                    .is_some_and(|id| partition.isr.contains(&id) && self.is_active(id) && !self.avoids(id))
         })
     }
 }

@@ -60,7 +60,7 @@ impl Controller {
 
     /// Whether a broker leads only what nobody else can.
     pub(super) fn avoids(&self, id: BrokerId) -> bool {
-        self.image.is_cordoned(id)
+        self.image.is_cordoned(id) || self.image.drain_grant().is_some_and(|grant| grant.broker == id)
     }
 
     pub(super) fn election_rules(&self, topic: &TopicImage) -> ElectionRules {

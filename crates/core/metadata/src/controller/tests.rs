@@ -17,6 +17,7 @@ mod placement;
 mod random;
 mod reassignment;
 mod rebalance;
+mod restart;
 
 /// A controller of `brokers` live brokers.
 fn controller(brokers: i32) -> Controller {

@@ -16,7 +16,7 @@ use crate::{Image, PartitionImage};
 const SESSION: Duration = Duration::from_secs(3);
 
 pub(super) fn at(ms: u64) -> Now {
-    Now { monotonic: Monotonic(Duration::from_millis(ms)), wall: Timestamp(0) }
+    Now { monotonic: Monotonic(Duration::from_millis(ms)), wall: Timestamp(i64::try_from(ms).unwrap()) }
 }
 
 /// A controller in office, as its shell drives it. Each decision that has records is an entry of the log.

@@ -1,0 +1,159 @@
+//! `/v1/restart-check` and `/v1/drain`: whoever rolls the cluster asks here before each node. Any node answers, with what
+//! the active controller decides.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use metadata::{Command, Response as Decided, RestartCheck};
+use serde::{Deserialize, Serialize};
+use types::BrokerId;
+
+use super::cluster::{failed, submit};
+use crate::node::Node;
+use crate::quorum::{QuorumDescription, SubmitError};
+
+/// A voter that has not had all for so long is not counted as one that could go on alone.
+const CAUGHT_UP_MS: i64 = 1000;
+/// A grant is for one restart.
+const TTL_SECONDS_MAX: i64 = 3600;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Candidate {
+    node: i32,
+}
+
+/// What `/v1/drain` takes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Drain {
+    node: i32,
+    /// For how many seconds.
+    ttl: i64,
+}
+
+/// Whether a node may be restarted, and why not.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verdict {
+    node: i32,
+    allowed: bool,
+    reasons: Vec<String>,
+}
+
+/// Would a restart of this node cost availability or records?
+pub(super) async fn check(State(node): State<Arc<Node>>, Query(candidate): Query<Candidate>) -> Response {
+    let Candidate { node: id } = candidate;
+    match verdict(&node, id).await {
+        Ok(reasons) => Json(Verdict { node: id, allowed: reasons.is_empty(), reasons }).into_response(),
+        Err(error) => failed(error),
+    }
+}
+
+async fn verdict(node: &Node, id: i32) -> Result<Vec<String>, SubmitError> {
+    let command = Command::CheckRestart { broker: BrokerId(id) };
+    let Decided::RestartChecked(check) = node.metadata().submit(command).await? else {
+        unreachable!("the controller answers what it was asked");
+    };
+    let quorum = node.quorum.describe().await?;
+    Ok(reasons(&node.metadata().image(), &check, &quorum, id))
+}
+
+fn reasons(
+    image: &metadata::Image,
+    check: &RestartCheck,
+    quorum: &QuorumDescription,
+    id: i32,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (topic, partition) in &check.refused {
+        reasons.push(format!("{topic}-{partition} has no in-sync replica to spare"));
+    }
+    let unnamed = usize::try_from(check.refused_count).unwrap_or(0).saturating_sub(check.refused.len());
+    if unnamed > 0 {
+        reasons.push(format!("{unnamed} more partitions have no in-sync replica to spare"));
+    }
+    if let Some(grant) = image.drain_grant().filter(|grant| grant.broker.0 != id) {
+        reasons.push(format!("broker {} is being restarted", grant.broker));
+    }
+    reasons.extend(quorum_reason(quorum, id));
+    reasons
+}
+
+/// With n voters a majority has to be caught up without the candidate; one or two voters have none to spare, ever.
+fn quorum_reason(quorum: &QuorumDescription, id: i32) -> Option<String> {
+    if quorum.is_changing {
+        return Some("the voters of the metadata quorum are being changed".to_owned());
+    }
+    let voters = quorum.voters.len();
+    if voters <= 2 || !quorum.voters.iter().any(|voter| voter.node == id) {
+        return None;
+    }
+    let leader = quorum.voters.iter().find(|voter| voter.node == quorum.leader)?;
+    let is_caught_up = |ms: i64| leader.last_caught_up_ms.saturating_sub(ms) <= CAUGHT_UP_MS;
+    let others = quorum.voters.iter().filter(|voter| voter.node != id);
+    let caught_up = others.filter(|voter| is_caught_up(voter.last_caught_up_ms)).count();
+    let needed = voters / 2 + 1;
+    (caught_up < needed).then(|| {
+        format!("{caught_up} voters of the metadata quorum are caught up without node {id}, and {needed} are needed")
+    })
+}
+
+/// Has others lead what this broker leads, for one restart.
+pub(super) async fn drain(
+    State(node): State<Arc<Node>>,
+    headers: HeaderMap,
+    Json(request): Json<Drain>,
+) -> Response {
+    let ttl_ms = request.ttl.clamp(0, TTL_SECONDS_MAX) * 1000;
+    let command = Command::Drain { broker: BrokerId(request.node), ttl_ms };
+    submit(&node, &headers, command, "drained\n").await
+}
+
+#[cfg(test)]
+mod tests {
+    use types::Uuid;
+
+    use super::{QuorumDescription, quorum_reason};
+    use crate::quorum::ReplicaDescription;
+
+    fn quorum(behind_ms: &[i64]) -> QuorumDescription {
+        let voter = |(node, behind): (i32, &i64)| ReplicaDescription {
+            node,
+            directory: Uuid::ZERO,
+            log_end: 1,
+            last_fetch_ms: 100_000 - behind,
+            last_caught_up_ms: 100_000 - behind,
+        };
+        QuorumDescription {
+            leader: 0,
+            leader_epoch: 1,
+            high_watermark: 1,
+            voters: (0..).zip(behind_ms).map(voter).collect(),
+            observers: Vec::new(),
+            addresses: Vec::new(),
+            is_changing: false,
+        }
+    }
+
+    #[test]
+    fn a_majority_has_to_be_caught_up_without_the_candidate() {
+        let cases: [(&[i64], i32, bool); 7] = [
+            (&[0], 0, true),
+            (&[0, 60_000], 0, true),
+            (&[0, 0, 0], 1, true),
+            (&[0, 0, 60_000], 1, false),
+            (&[0, 0, 60_000], 2, true),
+            (&[0, 0, 60_000], 7, true),
+            (&[0, 0, 0, 0, 60_000], 1, true),
+        ];
+        for (behind, candidate, expected) in cases {
+            let reason = quorum_reason(&quorum(behind), candidate);
+            assert_eq!(reason.is_none(), expected, "{behind:?} {candidate} {reason:?}");
+        }
+        let changing = QuorumDescription { is_changing: true, ..quorum(&[0]) };
+        assert!(quorum_reason(&changing, 0).is_some());
+    }
+}
