@@ -99,6 +99,7 @@ impl Admin {
         let listener =
             Listener { name: LISTENER.into(), host: Utf8Bytes::from(host), port, ..Listener::default() };
         let request = AddRaftVoterRequest {
+            cluster_id: None,
             timeout_ms: self.timeout_ms(),
             voter_id: node_id,
             voter_directory_id: directory_id,
@@ -113,6 +114,7 @@ impl Admin {
     /// Takes the vote of a node with its directory away.
     pub async fn remove_raft_voter(&self, node_id: i32, directory_id: Uuid) -> Result<(), Error> {
         let request = RemoveRaftVoterRequest {
+            cluster_id: None,
             voter_id: node_id,
             voter_directory_id: directory_id,
             ..RemoveRaftVoterRequest::default()

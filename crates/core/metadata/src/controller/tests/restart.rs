@@ -19,7 +19,8 @@ fn drain(office: &mut Office, ms: u64, broker: i32, ttl_ms: i64) -> Result<Respo
 #[test]
 fn a_restart_is_refused_where_it_would_cost_something() {
     // replicas, min.insync.replicas, who is fenced, who is to be restarted, whether it may
-    let cases: [(&[i32], &str, &[i32], i32, bool); 9] = [
+    type Case = (&'static [i32], &'static str, &'static [i32], i32, bool);
+    let cases: [Case; 9] = [
         (&[1, 2, 3], "2", &[], 1, true),
         (&[1, 2, 3], "2", &[3], 1, false),
         (&[1, 2, 3], "2", &[3], 3, true),
@@ -42,6 +43,12 @@ fn a_restart_is_refused_where_it_would_cost_something() {
     }
 }
 
+fn beat_all(office: &mut Office, ms: u64) {
+    for id in 1..=3 {
+        office.beat(at(ms), id);
+    }
+}
+
 fn catch_up(office: &mut Office, isr: &[i32]) {
     let leader = office.seen("t").0;
     let wanted = office.alteration("t", isr);
@@ -55,7 +62,7 @@ fn leadership_goes_first_and_comes_back_with_the_broker() {
     assert_eq!(drain(&mut office, 0, 1, 60_000), Ok(Response::Drained));
     assert_eq!(office.seen("t"), (2, vec![1, 2, 3], vec![]));
     // Nobody gives it back meanwhile, and nobody else may go.
-    (1..=3).for_each(|id| drop(office.beat(at(1_500), id)));
+    beat_all(&mut office, 1_500);
     office.run(at(1_500), Command::Tick).unwrap();
     assert_eq!(office.seen("t").0, 2);
     assert_eq!(drain(&mut office, 1_500, 2, 1), Err(Rejection::AnotherIsDrained { broker: BrokerId(1) }));
@@ -65,7 +72,7 @@ fn leadership_goes_first_and_comes_back_with_the_broker() {
     office.join(at(2_000), 1, 9);
     assert_eq!(office.controller.image().drain_grant(), None);
     catch_up(&mut office, &[1, 2, 3]);
-    (1..=3).for_each(|id| drop(office.beat(at(3_000), id)));
+    beat_all(&mut office, 3_000);
     office.run(at(3_000), Command::Tick).unwrap();
     assert_eq!(office.seen("t").0, 1);
 }
@@ -76,7 +83,7 @@ fn a_grant_lapses() {
     office.create("t", 1, &[1, 2, 3], &[("min.insync.replicas", "2")]);
     drain(&mut office, 0, 1, 5_000).unwrap();
     for ms in (1_000..=7_000).step_by(1_000) {
-        (1..=3).for_each(|id| drop(office.beat(at(ms), id)));
+        beat_all(&mut office, ms);
         let due = office.controller.next_deadline();
         assert!(ms > 5_000 || due.is_some_and(|due| due <= at(ms).monotonic), "{ms}");
         office.run(at(ms), Command::Tick).unwrap();
