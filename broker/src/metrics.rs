@@ -3,6 +3,7 @@
 
 mod dashboards;
 mod groups;
+mod logs;
 mod scrape;
 
 use std::time::Duration;

@@ -25,6 +25,7 @@ pub(super) fn gather(node: &Node) -> prometheus::Result<Vec<MetricFamily>> {
     let gauges = Gauges::new();
     partitions(node, &gauges)?;
     cluster(node, &gauges)?;
+    super::logs::cleaner(node, &gauges)?;
     // Under the names that every Prometheus client library uses.
     gauges.registry.register(Box::new(ProcessCollector::for_self()))?;
     Ok(gauges.gather())
@@ -48,7 +49,8 @@ impl Gauges {
         Ok(family)
     }
 
-    fn single(&self, name: &str, help: &str, value: f64) -> prometheus::Result<()> {
+    /// One without labels, with its value.
+    pub(super) fn single(&self, name: &str, help: &str, value: f64) -> prometheus::Result<()> {
         self.family(name, help, &[])?.with_label_values::<&str>(&[]).set(value);
         Ok(())
     }

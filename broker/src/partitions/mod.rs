@@ -4,6 +4,7 @@
 //! A partition is a lock around its pure replica and its log, not a task with a mailbox: an append is a decision and one
 //! `write`, and whoever has the request in hand does both. Readers never take the lock; they read published bounds.
 
+mod cleaner;
 mod errands;
 mod maintenance;
 mod outbox;
@@ -11,6 +12,7 @@ mod partition;
 mod registry;
 mod role;
 
+pub(crate) use cleaner::{CleanerState, run_cleaner};
 pub(crate) use errands::{Errands, ReplicaSettings};
 pub(crate) use maintenance::run_maintenance;
 pub(crate) use partition::{Append, AppendTicket, Assignment, Partition};
@@ -30,9 +32,16 @@ pub(crate) fn is_internal(topic_name: &str) -> bool {
 /// What of a topic's configuration concerns its files.
 fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
     let unsigned = |value: i32| u32::try_from(value).unwrap_or(0);
+    // A segment that is written cannot be compacted: the longest lag also rolls.
+    let policy = config.cleanup_policy;
+    let rolls_for_lag = policy.compact && config.max_compaction_lag_ms > 0;
+    let segment_ms = match rolls_for_lag {
+        true => config.segment_ms.min(config.max_compaction_lag_ms),
+        false => config.segment_ms,
+    };
     LogConfig {
         segment_bytes: unsigned(config.segment_bytes),
-        segment_ms: config.segment_ms,
+        segment_ms,
         segment_jitter_ms: config.segment_jitter_ms,
         index_interval_bytes: unsigned(config.index_interval_bytes),
         segment_index_bytes: unsigned(config.segment_index_bytes),
@@ -45,6 +54,9 @@ fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
         may_use_reserve: is_internal(topic_name),
     }
 }
+
+#[cfg(test)]
+mod cleaner_tests;
 
 #[cfg(test)]
 mod tests;

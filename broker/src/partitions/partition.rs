@@ -23,6 +23,7 @@ use super::role::Role;
 use super::{Errands, log_config};
 use leading::Answer;
 
+mod cleaning;
 mod following;
 mod leading;
 

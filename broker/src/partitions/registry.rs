@@ -10,7 +10,7 @@ use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
 use types::{ErrorCode, Now, PartitionId, TopicId, TopicPartition};
 
 use super::partition::producers;
-use super::{Assignment, Errands, Partition, ReplicaSettings, log_config};
+use super::{Assignment, CleanerState, Errands, Partition, ReplicaSettings, log_config};
 
 /// How a client names a topic.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,7 @@ pub(crate) struct OpenPartition {
 pub(crate) struct Partitions {
     data_dir: Arc<DataDir>,
     errands: Arc<Errands>,
+    cleaner: CleanerState,
     index: RwLock<Index>,
 }
 
@@ -51,7 +52,12 @@ struct Index {
 impl Partitions {
     /// None yet.
     pub(crate) fn new(data_dir: Arc<DataDir>, settings: ReplicaSettings) -> Partitions {
-        Partitions { data_dir, errands: Arc::new(Errands::new(settings)), index: RwLock::default() }
+        Partitions {
+            data_dir,
+            errands: Arc::new(Errands::new(settings)),
+            cleaner: CleanerState::default(),
+            index: RwLock::default(),
+        }
     }
 
     /// Where the logs lie.
@@ -62,6 +68,11 @@ impl Partitions {
     /// What the replicas ask of background work.
     pub(crate) fn errands(&self) -> &Arc<Errands> {
         &self.errands
+    }
+
+    /// What the cleaner says of itself.
+    pub(crate) fn cleaner(&self) -> &CleanerState {
+        &self.cleaner
     }
 
     /// The partition of this identity.

@@ -20,6 +20,11 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: i32,
     pub group_max_size: i32,
     pub group_min_session_timeout_ms: i32,
+    pub log_cleaner_backoff_ms: i64,
+    pub log_cleaner_dedupe_buffer_size: i64,
+    pub log_cleaner_enable: bool,
+    /// Whole bytes: a broker has no use for less than one.
+    pub log_cleaner_io_max_bytes_per_second: u64,
     pub log_dir_low_water_bytes: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
     pub log_flush_scheduler_interval_ms: i64,
@@ -61,6 +66,14 @@ impl BrokerConfig {
             group_max_session_timeout_ms: number(layers, "group.max.session.timeout.ms"),
             group_max_size: number(layers, "group.max.size"),
             group_min_session_timeout_ms: number(layers, "group.min.session.timeout.ms"),
+            log_cleaner_backoff_ms: number(layers, "log.cleaner.backoff.ms"),
+            log_cleaner_dedupe_buffer_size: number(layers, "log.cleaner.dedupe.buffer.size"),
+            log_cleaner_enable: parsed(layers, "log.cleaner.enable", parse_bool),
+            log_cleaner_io_max_bytes_per_second: parsed(
+                layers,
+                "log.cleaner.io.max.bytes.per.second",
+                parse_rate,
+            ),
             log_dir_low_water_bytes: number(layers, "log.dir.low.water.bytes"),
             log_flush_offset_checkpoint_interval_ms: number(
                 layers,
@@ -94,6 +107,12 @@ impl BrokerConfig {
             socket_request_max_bytes: number(layers, "socket.request.max.bytes"),
         }
     }
+}
+
+/// Whole bytes; the default is more than there are.
+#[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+fn parse_rate(value: &str) -> Option<u64> {
+    value.trim().parse::<f64>().ok().map(|rate| (rate as u64).max(1))
 }
 
 fn number<T: FromStr>(layers: &BrokerLayers<'_>, key: &str) -> T {

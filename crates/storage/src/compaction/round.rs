@@ -173,6 +173,10 @@ impl CompactionRound {
     pub fn read_keys(&mut self, pace: Pace<'_>) -> Result<(), CompactionError> {
         self.find_aborted(pace)?;
         let segments = self.segments.clone();
+        if segments.last().is_none_or(|last| last.next() <= self.first_dirty) {
+            // What there is is not synced.
+            return Err(CompactionError::Stopped);
+        }
         let first_dirty = self.first_dirty;
         'segments: for segment in segments.iter().filter(|segment| segment.next() > first_dirty) {
             let mut batches = BatchReader::new(segment)?;

@@ -1,7 +1,7 @@
 //! The broker keys that are not topics' defaults.
 
 use crate::ConfigDef;
-use crate::Kind::{Boolean, Int, List, Long, Short, String};
+use crate::Kind::{Boolean, Double, Int, List, Long, Short, String};
 use crate::definition::Validator::{AtLeast, EachOneOf, OneOf};
 
 const LONG_MAX: &str = "9223372036854775807";
@@ -44,7 +44,10 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("leader.replication.throttled.rate", Long, Some(LONG_MAX), "How many bytes a second a broker sends of throttled replicas.").valid(AtLeast(0)),
     ConfigDef::new("listener.security.protocol.map", String, Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), "Which security protocol each listener speaks.").low().read_only().default_only(),
     ConfigDef::new("listeners", List, Some("PLAINTEXT://:9092"), "The addresses that the broker listens on.").high().read_only().own_field("listeners"),
-    ConfigDef::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), "Memory for the keys of one compaction, over all cleaners.").read_only().default_only(),
+    ConfigDef::new("log.cleaner.backoff.ms", Long, Some("15000"), "How long the cleaner rests when there is nothing to compact.").valid(AtLeast(0)).read_only(),
+    ConfigDef::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), "Memory for the keys of one compaction, over all cleaners.").valid(AtLeast(1_048_576)).read_only(),
+    ConfigDef::new("log.cleaner.enable", Boolean, Some("true"), "Whether topics with cleanup.policy=compact are compacted.").read_only(),
+    ConfigDef::new("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), "How many bytes a second the cleaner reads and writes.").read_only(),
     ConfigDef::new("log.cleaner.threads", Int, Some("1"), "Threads that compact logs.").valid(AtLeast(0)).read_only().default_only(),
     ConfigDef::new("log.dir", String, Some("/tmp/kafka-logs"), "The directory for logs when log.dirs is not set.").high().read_only().own_field("dataDirs"),
     ConfigDef::new("log.dir.low.water.bytes", Long, Some("-1"), "How much of a data directory's disk must be free for records to be taken; -1 is the larger of 1 % and 256 MiB.").valid(AtLeast(-1)).read_only(),

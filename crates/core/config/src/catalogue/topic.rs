@@ -33,7 +33,7 @@ pub(super) static TOPIC: &[ConfigDef] = &[
     ConfigDef::new("compression.zstd.level", Int, Some("3"), "The level when compression.type is zstd.")
         .valid(Between(-131_072, 22)).synonyms(&[same("compression.zstd.level")]).default_only(),
     ConfigDef::new("delete.retention.ms", Long, Some("86400000"), "How long a compacted topic keeps tombstones, so that a reader from offset 0 sees them.")
-        .valid(AtLeast(0)).synonyms(&[same("log.cleaner.delete.retention.ms")]).default_only(),
+        .valid(AtLeast(0)).synonyms(&[same("log.cleaner.delete.retention.ms")]),
     ConfigDef::new("errors.deadletterqueue.group.enable", Boolean, Some("false"), "Whether share groups may write undeliverable records to this topic.")
         .default_only(),
     ConfigDef::new("file.delete.delay.ms", Long, Some("60000"), "How long a deleted file stays on disk under its `.deleted` name.")
@@ -53,7 +53,7 @@ pub(super) static TOPIC: &[ConfigDef] = &[
     ConfigDef::new("local.retention.ms", Long, Some("-2"), "How long segments of a tiered partition stay on local disk; -2 takes retention.ms.")
         .valid(AtLeast(-2)).synonyms(&[same("log.local.retention.ms")]).default_only(),
     ConfigDef::new("max.compaction.lag.ms", Long, Some(LONG_MAX), "The longest time that a record stays out of compaction.")
-        .valid(AtLeast(1)).synonyms(&[same("log.cleaner.max.compaction.lag.ms")]).default_only(),
+        .valid(AtLeast(1)).synonyms(&[same("log.cleaner.max.compaction.lag.ms")]),
     ConfigDef::new("max.decompressed.message.bytes", Int, Some("2147483639"), "The largest record after decompression, where the broker decompresses.")
         .valid(Between(1, 2_147_483_639)).default_only(),
     ConfigDef::new("max.message.bytes", Int, Some("1048588"), "The largest record batch, after compression.")
@@ -65,9 +65,9 @@ pub(super) static TOPIC: &[ConfigDef] = &[
     ConfigDef::new("message.timestamp.type", String, Some("CreateTime"), "Whether a record carries its producer's time or the time of its append.")
         .valid(OneOf(TIMESTAMP_TYPES)).synonyms(&[same("log.message.timestamp.type")]),
     ConfigDef::new("min.cleanable.dirty.ratio", Double, Some("0.5"), "The part of a compacted log that must be uncompacted before it is compacted again.")
-        .valid(Ratio).synonyms(&[same("log.cleaner.min.cleanable.ratio")]).default_only(),
+        .valid(Ratio).synonyms(&[same("log.cleaner.min.cleanable.ratio")]),
     ConfigDef::new("min.compaction.lag.ms", Long, Some("0"), "The shortest time that a record stays uncompacted.")
-        .valid(AtLeast(0)).synonyms(&[same("log.cleaner.min.compaction.lag.ms")]).default_only(),
+        .valid(AtLeast(0)).synonyms(&[same("log.cleaner.min.compaction.lag.ms")]),
     ConfigDef::new("min.insync.replicas", Int, Some("1"), "How many replicas must be in sync for a write with acks=all to succeed.")
         .valid(AtLeast(1)).synonyms(&[same("min.insync.replicas")]),
     ConfigDef::new("preallocate", Boolean, Some("false"), "Whether a new segment's file gets its full size at once.")
