@@ -21,7 +21,7 @@ use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
-use crate::partitions::{Partitions, ReplicaSettings, run_cleaner, run_maintenance};
+use crate::partitions::{Partitions, ReplicaSettings, run_cleaner, run_flushes, run_maintenance};
 use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers};
 use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
 use crate::seams::{Listener, Seams, Transport, random_uuid};
@@ -111,6 +111,7 @@ pub(crate) async fn start(config: NodeConfig, seams: Seams) -> Result<(Arc<Node>
     let tasks = TaskTracker::new();
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
+    tasks.spawn(run_flushes(Arc::clone(&node)));
     tasks.spawn(run_cleaner(Arc::clone(&node)));
     start_replication(&node, &tasks);
     Ok((node, tasks))

@@ -1,4 +1,4 @@
-//! What goes on beside requests: retention, checkpoints, flushes that are due, deleted files, free space.
+//! What goes on beside requests: retention, checkpoints, deleted files, free space.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,6 @@ pub(crate) async fn run_maintenance(node: Arc<Node>) {
     let mut checkpoint = ticker(millis(config.log_flush_offset_checkpoint_interval_ms.into()));
     loop {
         tokio::select! {
-            requested = node.partitions.errands().flushes.take() => flush(&node, requested).await,
             _ = housekeeping.tick() => housekeep(&node).await,
             _ = retention.tick() => retain(&node).await,
             _ = checkpoint.tick() => write_checkpoints(&node).await,
@@ -37,12 +36,6 @@ fn ticker(period: Duration) -> tokio::time::Interval {
     let mut ticker = interval(period);
     ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticker
-}
-
-/// Group commit: all that asked meanwhile, in one go.
-async fn flush(node: &Arc<Node>, partitions: Vec<Arc<Partition>>) {
-    let wall = node.wall;
-    node.blocking.run(move || partitions.iter().for_each(|partition| partition.flush(wall.now()))).await;
 }
 
 async fn retain(node: &Arc<Node>) {

@@ -6,6 +6,7 @@
 
 mod cleaner;
 mod errands;
+mod flusher;
 mod maintenance;
 mod outbox;
 mod partition;
@@ -14,6 +15,7 @@ mod role;
 
 pub(crate) use cleaner::{CleanerState, run_cleaner};
 pub(crate) use errands::{Errands, ReplicaSettings};
+pub(crate) use flusher::run_flushes;
 pub(crate) use maintenance::run_maintenance;
 pub(crate) use partition::{Append, AppendTicket, Assignment, Partition};
 pub(crate) use registry::{OpenPartition, Partitions, TopicRef};

@@ -63,9 +63,20 @@ struct Shell {
     synced_end: Offset,
     /// An fsync that began before a truncation says nothing of what was written after it.
     truncations: u64,
-    flush_is_requested: bool,
+    flush: Flush,
     /// Since when there is something that the disk may not have (`flush.ms`).
     dirty_since: Option<Monotonic>,
+}
+
+/// Whether an fsync of the log is asked for or on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    Idle,
+    Requested,
+    /// Whoever asks `again` meanwhile goes with the next.
+    Running {
+        again: bool,
+    },
 }
 
 impl Partition {
@@ -96,7 +107,7 @@ impl Partition {
                 next_waiter: 0,
                 synced_end: bounds.log_end,
                 truncations: 0,
-                flush_is_requested: false,
+                flush: Flush::Idle,
                 dirty_since: None,
             }),
         }
@@ -301,9 +312,10 @@ impl Partition {
     pub(crate) fn flush(self: &Arc<Self>, now: Now) {
         let (handle, end, truncations) = {
             let mut shell = self.lock();
-            shell.flush_is_requested = false;
             let Some(log) = &shell.log else { return };
-            (log.sync_handle(), shell.role.bounds().log_end, shell.truncations)
+            let begun = (log.sync_handle(), shell.role.bounds().log_end, shell.truncations);
+            shell.flush = Flush::Running { again: false };
+            begun
         };
         // Outside the lock: appends go on while the disk works, and the next flush takes them together.
         if let Err(error) = handle.sync() {
@@ -311,8 +323,12 @@ impl Partition {
             return self.fail(now);
         }
         let mut shell = self.lock();
+        let finished = mem::replace(&mut shell.flush, Flush::Idle);
+        if shell.truncations != truncations || finished == (Flush::Running { again: true }) {
+            self.request_flush(&mut shell);
+        }
         if shell.truncations != truncations {
-            return self.request_flush(&mut shell);
+            return;
         }
         shell.synced_end = shell.synced_end.max(end);
         self.durable(&mut shell, now, end);
@@ -384,8 +400,13 @@ impl Partition {
     }
 
     fn request_flush(self: &Arc<Self>, shell: &mut Shell) {
-        if !mem::replace(&mut shell.flush_is_requested, true) {
-            self.errands.flushes.push(Arc::clone(self));
+        match shell.flush {
+            Flush::Idle => {
+                shell.flush = Flush::Requested;
+                self.errands.flushes.push(Arc::clone(self));
+            }
+            Flush::Requested => {}
+            Flush::Running { .. } => shell.flush = Flush::Running { again: true },
         }
     }
 

@@ -156,6 +156,21 @@ fn with_flush_on_an_answer_waits_for_the_disk() {
 }
 
 #[test]
+fn one_fsync_carries_all_that_asked_for_one() {
+    let partitions = partitions(&FakeDisk::new(3));
+    let partition = open(&partitions, "t", 1, &[("flush.messages", "1")]);
+    let asked = || partitions.errands().flushes.take_now().len();
+    for _ in 0..3 {
+        append(&partition, batch(1, None), Acks::All);
+    }
+    assert_eq!(asked(), 1);
+    partition.flush(now(zero()));
+    assert_eq!((partition.bounds().high_watermark, asked()), (Offset(3), 0));
+    append(&partition, batch(1, None), Acks::All);
+    assert_eq!(asked(), 1, "what came after it asks again");
+}
+
+#[test]
 fn who_waits_too_long_is_told_so() {
     let partitions = partitions(&FakeDisk::new(4));
     let partition = open(&partitions, "t", 1, &[("flush.messages", "1")]);
