@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use types::Uuid;
 
 use super::handle::FIND_CONTROLLER;
+use super::link::Target;
 use super::message::{Purpose, Reply, Request};
 use super::raft::{Raft, VoterAddress, VoterId};
 use super::service::{Service, Session};
@@ -20,6 +21,10 @@ use crate::seams::Wall;
 
 /// How often a leader notes which voters have caught up.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
+/// For the other voters' part of a description. One that is down is no reason to wait.
+const OBSERVERS_TIMEOUT: Duration = Duration::from_millis(300);
+/// Who has asked nothing for so long is not shown.
+const OBSERVER_SHOWN: Duration = Duration::from_secs(60);
 /// What Kafka says where it does not know.
 const UNKNOWN_MS: i64 = -1;
 
@@ -118,8 +123,25 @@ pub(super) async fn sample(raft: Raft, caught_up: CaughtUp) {
 }
 
 impl Service {
-    /// What this node knows as the leader; nothing if it is not.
-    pub(super) fn describe(&self) -> Option<QuorumDescription> {
+    /// What the leader knows, and who tails the other voters; nothing if this node is not the leader.
+    pub(super) async fn describe(&self) -> Option<QuorumDescription> {
+        let mut description = self.describe_here()?;
+        let addresses = description.addresses.clone();
+        let others = addresses.iter().filter(|(node, ..)| *node != self.voter.node);
+        let asked = others.map(async |(node, host, port)| {
+            let target = Target { node: *node, directory: None, purpose: Purpose::Client };
+            let address = VoterAddress { host: host.clone(), port: *port };
+            self.links.call(target, Some(&address), &Request::Observers, OBSERVERS_TIMEOUT).await
+        });
+        for reply in futures::future::join_all(asked).await {
+            if let Ok(Reply::Observers { observers }) = reply {
+                description.observe(observers);
+            }
+        }
+        Some(description)
+    }
+
+    fn describe_here(&self) -> Option<QuorumDescription> {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let replication = metrics.replication.filter(|_| metrics.current_leader == Some(self.voter))?;
         let heard = metrics.heartbeat.unwrap_or_default();
@@ -152,34 +174,55 @@ impl Service {
         let membership = metrics.membership_config.membership();
         let voters: Vec<_> = membership.voter_ids().collect();
         let learners: Vec<_> = membership.learner_ids().collect();
-        let mut observers: Vec<_> = learners.iter().map(replica).collect();
-        observers.extend(self.observers(now, &voters, &learners));
-        observers.sort_by_key(|replica| (replica.node, replica.directory));
         let address =
             |(id, address): (&VoterId, &VoterAddress)| (id.node, address.host.clone(), address.port);
-        Some(QuorumDescription {
+        let mut description = QuorumDescription {
             leader: self.voter.node,
             leader_epoch: i32::try_from(metrics.current_term).unwrap_or(i32::MAX),
             high_watermark: self.committed.borrow().end,
             voters: voters.iter().map(replica).collect(),
-            observers,
+            observers: learners.iter().map(replica).collect(),
             addresses: membership.nodes().map(address).collect(),
             is_changing: membership.get_joint_config().len() > 1,
-        })
+        };
+        description.observe(self.tailing());
+        Some(description)
     }
 
-    /// Who tails, unless openraft's own replication reaches it.
-    fn observers(&self, now: Now, voters: &[VoterId], learners: &[VoterId]) -> Vec<ReplicaDescription> {
+    /// Who tails this node.
+    pub(super) fn tailing(&self) -> Vec<ReplicaDescription> {
+        let now = Now { wall: self.wall, at: Instant::now() };
         let observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_member = |id: VoterId| voters.contains(&id) || learners.contains(&id);
-        let described = observers.iter().map(|(node, state)| ReplicaDescription {
+        let recent = observers.iter().filter(|(_, state)| now.at - state.asked < OBSERVER_SHOWN);
+        let described = recent.map(|(node, state)| ReplicaDescription {
             node: *node,
             directory: state.directory,
             log_end: state.end,
             last_fetch_ms: now.ms(state.asked),
             last_caught_up_ms: state.caught_up.map_or(UNKNOWN_MS, |at| now.ms(at)),
         });
-        described.filter(|one| !is_member(VoterId { node: one.node, directory: one.directory })).collect()
+        described.collect()
+    }
+}
+
+impl QuorumDescription {
+    /// Takes in who tails some voter. Who tails one after the other was last at the one that heard of it last; whom
+    /// openraft's own replication reaches is described by that.
+    fn observe(&mut self, observers: Vec<ReplicaDescription>) {
+        let is_same = |a: &ReplicaDescription, b: &ReplicaDescription| {
+            (a.node, a.directory) == (b.node, b.directory)
+        };
+        for one in observers {
+            if self.voters.iter().any(|voter| is_same(voter, &one)) {
+                continue;
+            }
+            match self.observers.iter_mut().find(|known| is_same(known, &one)) {
+                Some(known) if known.last_fetch_ms < one.last_fetch_ms => *known = one,
+                Some(_) => {}
+                None => self.observers.push(one),
+            }
+        }
+        self.observers.sort_by_key(|replica| (replica.node, replica.directory));
     }
 }
 

@@ -12,7 +12,7 @@ use record::Batches;
 use types::{Timestamp, Uuid};
 
 use super::SubmitError;
-use super::description::QuorumDescription;
+use super::description::{QuorumDescription, ReplicaDescription};
 use super::entry;
 use super::raft::{CommittedLeaderId, Entry, LogId, Quorum, Vote, VoterId};
 use super::voters::VotersError;
@@ -116,6 +116,8 @@ pub(super) enum Request {
     },
     /// What do you, as the leader, know of the quorum?
     Describe,
+    /// Who tails you?
+    Observers,
     /// Give this node a vote, if you are the leader.
     AddVoter {
         node: i32,
@@ -170,6 +172,9 @@ pub(super) enum Reply {
     Description {
         description: Option<QuorumDescription>,
     },
+    Observers {
+        observers: Vec<ReplicaDescription>,
+    },
     /// To a change of the voters.
     Voters {
         result: Result<(), VotersError>,
@@ -207,6 +212,7 @@ wire_enum!(Request {
     9 = Describe,
     10 = AddVoter { node, directory, host, port },
     11 = RemoveVoter { node, directory },
+    12 = Observers,
 });
 wire_enum!(Reply {
     1 = Append { reply },
@@ -220,6 +226,7 @@ wire_enum!(Reply {
     9 = Failed { error },
     10 = Description { description },
     11 = Voters { result },
+    12 = Observers { observers },
 });
 wire_struct!(VoterId { node, directory });
 wire_struct!(VoteRequest<Quorum> { vote, last_log_id, leadership_transfer });

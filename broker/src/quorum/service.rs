@@ -91,6 +91,7 @@ impl Service {
             | Request::Tail { .. }
             | Request::TailSnapshot { .. }
             | Request::Describe
+            | Request::Observers
             | Request::AddVoter { .. }
             | Request::RemoveVoter { .. } => false,
         };
@@ -139,7 +140,8 @@ impl Service {
                 let result = self.remove_voter(VoterId { node, directory }).await;
                 Ok(Reply::Voters { result })
             }
-            Request::Describe => Ok(Reply::Description { description: self.describe() }),
+            Request::Describe => Ok(Reply::Description { description: self.describe().await }),
+            Request::Observers => Ok(Reply::Observers { observers: self.tailing() }),
             Request::TailSnapshot { at } => {
                 let snapshot = session.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
                 let at = usize::try_from(at).ok().filter(|at| *at <= snapshot.len());

@@ -24,6 +24,11 @@ async fn a_controller_without_a_vote_follows_and_passes_on() {
     let described = newcomer.quorum.describe().await.unwrap();
     assert_eq!(described.voters.iter().map(|voter| voter.node).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(described.observers.iter().map(|one| one.node).collect::<Vec<_>>(), [3]);
+    // Whoever leads next knows of it, too: it asks the voter that is tailed.
+    cluster.node(leader).quorum.service().unwrap().hand_over().await;
+    assert_ne!(cluster.leader().await, leader);
+    let again = newcomer.quorum.describe().await.unwrap();
+    assert_eq!(again.observers.iter().map(|one| one.node).collect::<Vec<_>>(), [3]);
     assert!(described.observers[0].log_end > 0 && described.observers[0].last_caught_up_ms > 0);
 }
 

@@ -6,6 +6,7 @@ mod command;
 mod configs;
 mod elections;
 mod intents;
+mod internal;
 mod isr;
 mod partition_change;
 mod placement;

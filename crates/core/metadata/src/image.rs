@@ -19,6 +19,8 @@ pub struct Image {
     topic_ids: Arc<BTreeMap<Arc<str>, TopicId>>,
     configs: Arc<BTreeMap<ConfigResource, Arc<Overrides>>>,
     brokers: Arc<BTreeMap<BrokerId, Arc<BrokerImage>>>,
+    /// Of how many partitions each broker is the preferred leader: placing a topic would otherwise look at all others.
+    preferred: Arc<BTreeMap<BrokerId, usize>>,
     next_producer_id: Option<ProducerId>,
     /// The largest epoch that any registration had.
     last_broker_epoch: BrokerEpoch,
@@ -170,6 +172,29 @@ impl Image {
         self.next_producer_id.unwrap_or(ProducerId(0))
     }
 
+    /// Of how many partitions a broker is the preferred leader.
+    pub(crate) fn preferred_count(&self, id: BrokerId) -> usize {
+        self.preferred.get(&id).copied().unwrap_or(0)
+    }
+
+    fn count_preferred(&mut self, from: Option<BrokerId>, to: Option<BrokerId>) {
+        if from == to {
+            return;
+        }
+        let preferred = Arc::make_mut(&mut self.preferred);
+        if let Some(from) = from
+            && let Some(count) = preferred.get_mut(&from)
+        {
+            *count -= 1;
+            if *count == 0 {
+                preferred.remove(&from);
+            }
+        }
+        if let Some(to) = to {
+            *preferred.entry(to).or_default() += 1;
+        }
+    }
+
     pub(crate) fn last_broker_epoch(&self) -> BrokerEpoch {
         self.last_broker_epoch
     }
@@ -230,9 +255,17 @@ impl Image {
                 Arc::make_mut(&mut self.topics).insert(*id, Arc::new(topic));
             }
             MetadataRecord::Partition { topic, state, .. } => {
+                if self.topics.contains_key(topic) {
+                    self.count_preferred(None, state.replicas.first().copied());
+                }
                 self.change_topic(*topic, |topic| topic.partitions.push(state.clone()));
             }
             MetadataRecord::PartitionChange { topic, partition, change } => {
+                let id = TopicPartition { topic: *topic, partition: *partition };
+                if let (Some(replicas), Some(known)) = (&change.replicas, self.partition(id)) {
+                    let from = known.replicas.first().copied();
+                    self.count_preferred(from, replicas.first().copied());
+                }
                 self.change_topic(*topic, |topic| topic.change(*partition, change));
             }
             MetadataRecord::RemoveTopic { id } => self.remove_topic(*id),
@@ -277,6 +310,9 @@ impl Image {
 
     fn remove_topic(&mut self, id: TopicId) {
         if let Some(topic) = Arc::make_mut(&mut self.topics).remove(&id) {
+            for partition in &topic.partitions {
+                self.count_preferred(partition.replicas.first().copied(), None);
+            }
             Arc::make_mut(&mut self.topic_ids).remove(&topic.name);
             Arc::make_mut(&mut self.configs).remove(&ConfigResource::Topic(id));
         }

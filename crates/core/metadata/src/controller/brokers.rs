@@ -237,6 +237,7 @@ impl Controller {
         let balanced = draft.balance_leaders(now.monotonic);
         balanced.iter().for_each(|record| draft.image.apply(record));
         records.extend(balanced);
+        records.extend(draft.grow_internal(now.monotonic));
         records.extend(draft.rebalance(now.monotonic));
         Decision { records, response: Response::Ticked }
     }
@@ -245,10 +246,8 @@ impl Controller {
     pub(super) fn next_tick(&self) -> Option<Monotonic> {
         let is_unheard = |broker: &BrokerImage| !broker.is_fenced && !self.sessions.has(broker.id);
         let unheard = self.image.brokers().any(|broker| is_unheard(broker)).then(Monotonic::default);
-        [unheard, self.sessions.next_deadline(), self.next_balance(), self.next_rebalance()]
-            .into_iter()
-            .flatten()
-            .min()
+        let moves = [self.next_balance(), self.next_growth(), self.next_rebalance()];
+        [unheard, self.sessions.next_deadline()].into_iter().chain(moves).flatten().min()
     }
 
     /// A broker was heard of that is registered like this.

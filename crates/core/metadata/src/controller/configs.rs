@@ -13,7 +13,7 @@ use crate::{ConfigResource, MetadataRecord};
 const VALUE_BYTES_MAX: usize = 32_767;
 
 /// What elections depend on.
-const ELECTION_KEYS: [&str; 2] = ["min.insync.replicas", "unclean.leader.election.enable"];
+pub(super) const ELECTION_KEYS: [&str; 2] = ["min.insync.replicas", "unclean.leader.election.enable"];
 
 /// Whose configuration is changed, as clients name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

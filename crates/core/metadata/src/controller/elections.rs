@@ -11,7 +11,7 @@ use crate::{MetadataRecord, PartitionImage, TopicImage};
 /// How often leaders are moved back, and how many at a time: each costs its clients a new connection's worth of errors,
 /// and a broker that just came back has its page cache cold.
 const BALANCE_INTERVAL: Duration = Duration::from_secs(1);
-const LEADERS_MOVED_AT_ONCE_MAX: usize = 200;
+const LEADERS_MOVED_AT_ONCE_MAX: usize = 500;
 
 /// Which election somebody asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,11 @@ impl Controller {
     pub(super) fn next_balance(&self) -> Option<Monotonic> {
         // A grant lapses by the other clock: that is looked at as often.
         let is_due = self.image.drain_grant().is_some() || self.imbalanced().next().is_some();
-        is_due.then(|| self.balanced.plus(BALANCE_INTERVAL))
+        is_due.then(|| self.next_balance_at())
+    }
+
+    pub(super) fn next_balance_at(&self) -> Monotonic {
+        self.balanced.plus(BALANCE_INTERVAL)
     }
 
     pub(super) fn balanced_if_due(&mut self, now: Monotonic) {

@@ -17,7 +17,7 @@ const REBALANCE: &str = "rebalance.enable";
 const REBALANCE_RATE: &str = "rebalance.bytes.per.second";
 
 /// Partitions that are on their way at once: what is under way has to be fetched beside what is produced.
-const MOVES_AT_ONCE_MAX: usize = 50;
+pub(super) const MOVES_AT_ONCE_MAX: usize = 50;
 /// Between two looks at what is to be moved next.
 const REBALANCE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -115,7 +115,7 @@ impl Controller {
             && under_way == 0
             && rebalance::progress(&draft.image).partitions_blocked == 0;
         for one in moves {
-            records.extend(draft.carry_out(&one));
+            records.extend(draft.carry_out(&one, false));
         }
         if is_done {
             let ended = [REBALANCE, REBALANCE_RATE].into_iter();
@@ -145,20 +145,21 @@ impl Controller {
             replicas: None,
         });
         let hopeless: Vec<_> = hopeless.collect();
-        hopeless.iter().flat_map(|one| self.reassign_on_draft(one)).collect()
+        hopeless.iter().flat_map(|one| self.reassign_on_draft(one, false)).collect()
     }
 
-    fn carry_out(&mut self, one: &Move) -> Vec<MetadataRecord> {
+    /// What is refused is left as it is; the next look may find another way.
+    pub(super) fn carry_out(&mut self, one: &Move, allows_factor_change: bool) -> Vec<MetadataRecord> {
         let Some(topic) = self.image.topic(one.topic).map(|topic| topic.name.to_string()) else {
             return Vec::new();
         };
         let replicas = Some(one.replicas.clone());
-        self.reassign_on_draft(&Reassignment { topic, partition: one.partition, replicas })
+        let reassignment = Reassignment { topic, partition: one.partition, replicas };
+        self.reassign_on_draft(&reassignment, allows_factor_change)
     }
 
-    /// What is refused is left as it is; the next look may find another way.
-    fn reassign_on_draft(&mut self, one: &Reassignment) -> Vec<MetadataRecord> {
-        let records = self.alter_reassignment(one, false).unwrap_or_default();
+    fn reassign_on_draft(&mut self, one: &Reassignment, allows_factor_change: bool) -> Vec<MetadataRecord> {
+        let records = self.alter_reassignment(one, allows_factor_change).unwrap_or_default();
         records.iter().for_each(|record| self.image.apply(record));
         records
     }

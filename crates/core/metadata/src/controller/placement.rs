@@ -55,13 +55,7 @@ fn alternate_racks<'a>(brokers: impl Iterator<Item = &'a BrokerImage>) -> Vec<&'
 
 /// Where the broker stands that is the preferred leader of the fewest partitions; of several the first from `start` on.
 fn fewest_leaders(image: &Image, brokers: &[&BrokerImage], start: usize) -> usize {
-    let mut counts: BTreeMap<BrokerId, usize> = BTreeMap::new();
-    for partition in image.topics().flat_map(|topic| &topic.partitions) {
-        if let Some(preferred) = partition.replicas.first() {
-            *counts.entry(*preferred).or_default() += 1;
-        }
-    }
-    let count = |at: &usize| counts.get(&brokers[*at].id).copied().unwrap_or(0);
+    let count = |at: &usize| image.preferred_count(brokers[*at].id);
     (0..brokers.len()).map(|at| (start + at) % brokers.len()).min_by_key(count).unwrap_or(0)
 }
 

@@ -58,6 +58,30 @@ pub(super) fn plan(image: &Image, limit: usize) -> Vec<Move> {
     plan.moves()
 }
 
+/// At most `limit` moves that give every partition of a topic as many replicas as it is to have, or as there are brokers
+/// for. What has more keeps it.
+pub(super) fn grow(image: &Image, topic: TopicId, factor: usize, limit: usize) -> Vec<Move> {
+    let mut plan = Plan::new(image);
+    let mut left = limit;
+    for at in 0..plan.partitions.len() {
+        let planned = &plan.partitions[at];
+        if left == 0 || planned.topic != topic || planned.is_settled {
+            continue;
+        }
+        let mut replicas = planned.replicas.clone();
+        while replicas.len() < factor
+            && let Some(taker) = plan.taker(&replicas, None, false)
+        {
+            replicas.push(taker);
+        }
+        if replicas.len() > plan.partitions[at].replicas.len() {
+            plan.set(at, replicas);
+            left -= 1;
+        }
+    }
+    plan.moves()
+}
+
 /// How much is left to do.
 pub(super) fn progress(image: &Image) -> RebalanceProgress {
     let plan = Plan::new(image);
@@ -134,9 +158,12 @@ impl<'a> Plan<'a> {
             let mut replicas = self.partitions[at].replicas.clone();
             let mut is_moved = false;
             for place in 0..replicas.len() {
-                if self.image.is_cordoned(replicas[place])
-                    && let Some(taker) = self.taker(&replicas, place)
-                {
+                let old = replicas[place];
+                if !self.image.is_cordoned(old) {
+                    continue;
+                }
+                let others: Vec<_> = replicas.iter().copied().filter(|id| *id != old).collect();
+                if let Some(taker) = self.taker(&others, Some(old), place == 0) {
                     replicas[place] = taker;
                     is_moved = true;
                 }
@@ -148,14 +175,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Who takes the replica at this place: on a rack that the others are not on, if there is one, with the fewest replicas.
-    fn taker(&self, replicas: &[BrokerId], place: usize) -> Option<BrokerId> {
-        let others: Vec<_> =
-            replicas.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, id)| *id).collect();
-        let free = self.replicas.iter().filter(|(id, _)| !others.contains(id) && **id != replicas[place]);
+    /// Who takes a replica beside these others: on a rack that they are not on, if there is one, with the fewest replicas.
+    fn taker(&self, others: &[BrokerId], old: Option<BrokerId>, is_preferred: bool) -> Option<BrokerId> {
+        let free = self.replicas.iter().filter(|(id, _)| !others.contains(id) && Some(**id) != old);
         let cost = |id: &BrokerId, count: usize| {
             let leaders = self.leaders.get(id).copied().unwrap_or(0);
-            (self.on_rack_of(&others, *id), count, if place == 0 { leaders } else { 0 }, *id)
+            (self.on_rack_of(others, *id), count, if is_preferred { leaders } else { 0 }, *id)
         };
         free.min_by_key(|(id, count)| cost(id, **count)).map(|(id, _)| *id)
     }

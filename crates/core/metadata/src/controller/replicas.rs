@@ -1,9 +1,10 @@
 //! What becomes of all partitions when a broker comes, goes, stops or comes back without what it had.
 
-use config::{BrokerLayers, TopicConfig};
+use config::{BrokerLayers, Overrides, TopicConfig};
 use types::{BrokerId, PartitionId};
 
 use super::Controller;
+use super::configs::ELECTION_KEYS;
 use super::partition_change::{Election, PartitionChangeBuilder};
 use crate::{ConfigResource, MetadataRecord, PartitionImage, TopicImage};
 
@@ -27,7 +28,31 @@ pub(super) struct ElectionRules {
     pub(super) allows_unclean: bool,
 }
 
+/// The rules of all topics, for who asks for those of many: most inherit theirs, and working that out is not free.
+#[derive(Debug)]
+pub(super) struct RuleBook<'a> {
+    controller: &'a Controller,
+    inherited: ElectionRules,
+}
+
+impl RuleBook<'_> {
+    pub(super) fn of(&self, topic: &TopicImage) -> ElectionRules {
+        let own = self.controller.image.config(&ConfigResource::Topic(topic.id));
+        match ELECTION_KEYS.iter().any(|key| own.contains_key(*key)) {
+            true => self.controller.election_rules(topic),
+            false => self.inherited,
+        }
+    }
+}
+
 impl ElectionRules {
+    fn from_config(config: &TopicConfig) -> ElectionRules {
+        ElectionRules {
+            min_isr: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            allows_unclean: config.unclean_leader_election_enable,
+        }
+    }
+
     /// How to elect when nobody asked for anything in particular.
     pub(super) fn election(self) -> Election {
         if self.allows_unclean { Election::Unclean } else { Election::Online }
@@ -51,7 +76,8 @@ impl Controller {
     /// The changes of all partitions that an event concerns. They belong into one entry of the log together with what
     /// made the event.
     pub(super) fn partition_changes(&self, event: BrokerEvent) -> Vec<MetadataRecord> {
-        self.image.topics().flat_map(|topic| self.topic_changes(topic, event)).collect()
+        let rules = self.rule_book();
+        self.image.topics().flat_map(|topic| self.topic_changes(topic, &rules, event)).collect()
     }
 
     pub(super) fn is_active(&self, id: BrokerId) -> bool {
@@ -64,11 +90,12 @@ impl Controller {
     }
 
     pub(super) fn election_rules(&self, topic: &TopicImage) -> ElectionRules {
-        let config = self.topic_config(topic, self.broker_layers());
-        ElectionRules {
-            min_isr: usize::try_from(config.min_insync_replicas).unwrap_or(1),
-            allows_unclean: config.unclean_leader_election_enable,
-        }
+        ElectionRules::from_config(&self.topic_config(topic, self.broker_layers()))
+    }
+
+    pub(super) fn rule_book(&self) -> RuleBook<'_> {
+        let inherited = TopicConfig::resolve(&Overrides::new(), &self.broker_layers());
+        RuleBook { controller: self, inherited: ElectionRules::from_config(&inherited) }
     }
 
     fn topic_config(&self, topic: &TopicImage, layers: BrokerLayers<'_>) -> TopicConfig {
@@ -91,11 +118,16 @@ impl Controller {
         waiting.filter_map(change).collect()
     }
 
-    fn topic_changes(&self, topic: &TopicImage, event: BrokerEvent) -> Vec<MetadataRecord> {
+    fn topic_changes(
+        &self,
+        topic: &TopicImage,
+        rules: &RuleBook<'_>,
+        event: BrokerEvent,
+    ) -> Vec<MetadataRecord> {
         if !topic.partitions.iter().any(|partition| event.concerns(partition)) {
             return Vec::new();
         }
-        let rules = self.election_rules(topic);
+        let rules = rules.of(topic);
         let may_lead = |id: BrokerId| match event {
             BrokerEvent::Comes(comes) => id == comes || self.is_active(id),
             BrokerEvent::Goes(goes) | BrokerEvent::LosesRecords(goes) => id != goes && self.is_active(id),

@@ -54,11 +54,12 @@ impl Controller {
 
     fn restart_check(&self, broker: BrokerId) -> RestartCheck {
         let mut check = RestartCheck::default();
+        let rules = self.rule_book();
         for topic in self.image.topics() {
             if !topic.partitions.iter().any(|partition| partition.replicas.contains(&broker)) {
                 continue;
             }
-            let min_isr = self.election_rules(topic).min_isr;
+            let min_isr = rules.of(topic).min_isr;
             for (index, partition) in (0..).zip(&topic.partitions) {
                 if !is_restart_safe(partition, broker, min_isr) {
                     check.refused_count = check.refused_count.saturating_add(1);
@@ -94,11 +95,12 @@ impl Controller {
     /// Everything that a broker leads and another one in sync can lead.
     fn leaderships_off(&self, broker: BrokerId) -> Vec<MetadataRecord> {
         let may_lead = |id: BrokerId| id != broker && self.is_active(id);
+        let rules = self.rule_book();
         let of_topic = |topic: &TopicImage| -> Vec<MetadataRecord> {
             let led = (0..).zip(&topic.partitions).filter(|(_, partition)| {
                 partition.leader == Some(broker) && partition.isr.iter().any(|id| may_lead(*id))
             });
-            let min_isr = self.election_rules(topic).min_isr;
+            let min_isr = rules.of(topic).min_isr;
             let avoid = |id| self.avoids(id);
             let change = |(index, partition)| {
                 let builder = PartitionChangeBuilder::new(partition, &may_lead, min_isr);

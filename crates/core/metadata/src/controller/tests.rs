@@ -11,6 +11,7 @@ use crate::{ConfigResource, Delta, Endpoint, Image};
 mod brokers;
 mod cluster;
 mod cluster_random;
+mod internal;
 mod isr;
 mod partition_change;
 mod placement;
@@ -18,6 +19,7 @@ mod random;
 mod reassignment;
 mod rebalance;
 mod restart;
+mod speed;
 
 /// A controller of `brokers` live brokers.
 fn controller(brokers: i32) -> Controller {
