@@ -31,6 +31,9 @@ struct NodeState {
     status: &'static str,
     roles: Vec<config::node::Role>,
     version: &'static str,
+    /// What keeps the node from its place in the cluster, in words that say what to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
     /// Absent before the cluster is founded.
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<cluster::ClusterState>,
@@ -96,6 +99,7 @@ async fn state(State(node): State<Arc<Node>>) -> Json<NodeState> {
         status: status(&node),
         roles: node.config.roles.clone(),
         version: env!("CARGO_PKG_VERSION"),
+        problems: node.problem.borrow().iter().cloned().chain(node.quorum.problems()).collect(),
         cluster: node.cluster_id().map(|_| cluster::state(&node)),
     })
 }

@@ -1,6 +1,7 @@
 //! A node's life: what starts in which order, how it becomes part of the cluster, and how it stops so that the next start
 //! has nothing to repair.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -238,6 +239,7 @@ async fn build(
         quorum,
         incarnation: random_uuid(),
         registration: watch::Sender::new(None),
+        problem: watch::Sender::new(None),
         producer_ids: tokio::sync::Mutex::default(),
         stopping: CancellationToken::new(),
         broker_config,
@@ -314,25 +316,55 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
         previous_epoch: node.blocking.run(move || previous_epoch(&data_dir)).await,
         ..BrokerRegistration::default()
     };
-    let mut says_waiting = true;
+    let mut said = BTreeSet::new();
     loop {
         let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
-        if let Err(SubmitError::Rejected(Rejection::DuplicateBrokerRegistration { .. })) = answer {
-            fence_former_life(node, &registration.endpoints).await;
-        }
-        if let Ok(Response::Registered(epoch)) = answer {
-            remember_epoch(node, epoch).await;
-            let unfenced = node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await;
-            if unfenced == Ok(Response::Unfenced) {
-                return epoch;
+        let problem = match answer {
+            Ok(Response::Registered(epoch)) => {
+                remember_epoch(node, epoch).await;
+                match node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await {
+                    Ok(Response::Unfenced) => {
+                        node.problem.send_replace(None);
+                        return epoch;
+                    }
+                    Ok(_) => None,
+                    Err(error) => waiting_for(node, error),
+                }
             }
-        }
-        if std::mem::take(&mut says_waiting) && node.cluster_id().is_none() {
-            tracing::info!(
-                "waiting to be bootstrapped: POST /v1/bootstrap on the admin listener founds the cluster"
-            );
-        }
+            Ok(_) => None,
+            Err(error) => {
+                if let SubmitError::Rejected(Rejection::DuplicateBrokerRegistration { .. }) = error {
+                    fence_former_life(node, &registration.endpoints).await;
+                }
+                waiting_for(node, error)
+            }
+        };
+        say_once(&mut said, problem.as_deref());
+        node.problem.send_replace(problem);
         tokio::time::sleep(REGISTER_RETRY).await;
+    }
+}
+
+/// Why this node is no broker of its cluster yet, in words that say what to do.
+fn waiting_for(node: &Node, error: SubmitError) -> Option<String> {
+    match error {
+        SubmitError::Rejected(rejection) => {
+            Some(format!("the controller does not register this node: {rejection}"))
+        }
+        _ if node.cluster_id().is_none() => Some(
+            "waiting to be bootstrapped: POST /v1/bootstrap on the admin listener founds the cluster"
+                .to_owned(),
+        ),
+        SubmitError::NoController | SubmitError::Unknown | SubmitError::Busy | SubmitError::TooLarge => Some(
+            format!("waiting for the active controller: {error}; see that most voters run and are reached"),
+        ),
+    }
+}
+
+/// Each reason once, however often it keeps the node waiting.
+fn say_once(said: &mut BTreeSet<String>, problem: Option<&str>) {
+    if let Some(problem) = problem.filter(|problem| said.insert((*problem).to_owned())) {
+        tracing::warn!("{problem}");
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) incarnation: Uuid,
     /// The epoch of its registration, once it is registered, unfenced and all its logs are open.
     pub(crate) registration: watch::Sender<Option<BrokerEpoch>>,
+    /// Why it is no broker of its cluster yet.
+    pub(crate) problem: watch::Sender<Option<String>>,
     /// Set when the node is to stop: no new request is read, those that are there are answered.
     pub(crate) stopping: CancellationToken,
 }

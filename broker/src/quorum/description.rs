@@ -209,9 +209,8 @@ impl QuorumDescription {
     /// Takes in who tails some voter. Who tails one after the other was last at the one that heard of it last; whom
     /// openraft's own replication reaches is described by that.
     fn observe(&mut self, observers: Vec<ReplicaDescription>) {
-        let is_same = |a: &ReplicaDescription, b: &ReplicaDescription| {
-            (a.node, a.directory) == (b.node, b.directory)
-        };
+        let is_same =
+            |a: &ReplicaDescription, b: &ReplicaDescription| (a.node, a.directory) == (b.node, b.directory);
         for one in observers {
             if self.voters.iter().any(|voter| is_same(voter, &one)) {
                 continue;

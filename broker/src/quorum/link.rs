@@ -101,6 +101,8 @@ struct Shared {
     /// Where the nodes are that the configuration names; this goes before what the log says, which may be older.
     addresses: BTreeMap<i32, VoterAddress>,
     open: Mutex<BTreeMap<Target, mpsc::Sender<Call>>>,
+    /// Who does not talk to this node, and why.
+    refusals: Mutex<BTreeMap<i32, Refusal>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -123,8 +125,9 @@ impl Links {
         tasks: TaskTracker,
         stopping: CancellationToken,
     ) -> Links {
-        let open = Mutex::default();
-        let shared = Shared { transport, data_dir, blocking, node, addresses, open, tasks, stopping };
+        let (open, refusals) = (Mutex::default(), Mutex::default());
+        let shared =
+            Shared { transport, data_dir, blocking, node, addresses, open, refusals, tasks, stopping };
         Links { shared: Arc::new(shared) }
     }
 
@@ -179,6 +182,11 @@ impl Links {
         Ok(cluster_id)
     }
 
+    /// Why other nodes do not talk to this one.
+    pub(super) fn refusals(&self) -> Vec<Refusal> {
+        self.shared.refusals().values().cloned().collect()
+    }
+
     fn link(&self, target: Target, known_at: Option<&VoterAddress>) -> Result<mpsc::Sender<Call>, CallError> {
         let mut open = self.shared.lock();
         if let Some(link) = open.get(&target).filter(|link| !link.is_closed()) {
@@ -194,6 +202,10 @@ impl Links {
 }
 
 impl Shared {
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<i32, Refusal>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Target, mpsc::Sender<Call>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,9 +235,16 @@ impl Shared {
                 self.join(target, cluster_id.clone())
                     .await
                     .map_err(|error| unreachable(error.to_string()))?;
+                self.refusals().remove(&target.node);
                 Ok((stream, cluster_id))
             }
-            Welcome::Refused(refusal) => Err(refusal.into()),
+            Welcome::Refused(refusal) => {
+                // Who belongs to no cluster yet is no problem, but a stage.
+                if !matches!(refusal, Refusal::Unformatted { .. }) {
+                    self.refusals().insert(target.node, refusal.clone());
+                }
+                Err(refusal.into())
+            }
         }
     }
 

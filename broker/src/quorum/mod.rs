@@ -268,6 +268,11 @@ impl MetadataQuorum {
         }
     }
 
+    /// Why other nodes do not talk to this one.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.links.refusals().iter().map(ToString::to_string).collect()
+    }
+
     /// Resolves when raft has ended because its log or its state failed it.
     pub(crate) async fn failed(&self) -> String {
         let Part::Controller(service, _) = &self.part else { return std::future::pending().await };

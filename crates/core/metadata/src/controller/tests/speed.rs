@@ -10,11 +10,11 @@ use super::brokers::{Office, at};
 /// Generous: the bounds are for a busy machine and a build that is not optimized. A square would take minutes.
 const SLOW: Duration = Duration::from_secs(10);
 
+#[expect(clippy::disallowed_methods, reason = "it measures the machine, and decides nothing by it")]
 fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
     let started = Instant::now();
     let result = run();
     let took = started.elapsed();
-    println!("{what}: {:.1} ms", took.as_secs_f64() * 1000.0);
     assert!(took < SLOW, "{what} took {took:?}");
     result
 }
@@ -22,7 +22,6 @@ fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
 #[test]
 fn ten_thousand_partitions_are_no_burden() {
     for (topics, partitions) in [(10u16, 1000), (10_000, 1)] {
-        println!("{topics} topics of {partitions}");
         let mut office = Office::with_brokers(3);
         let new = |index: u16| NewTopic {
             name: format!("t{index}"),
