@@ -18,13 +18,18 @@ pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) async fn run(node: Arc<Node>, epoch: BrokerEpoch) {
     let broker = BrokerId(node.config.node_id);
     let mut was_fenced = false;
+    let mut disk_failure = node.partitions.errands().disk_failure();
     loop {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
+            Ok(()) = disk_failure.changed() => {}
             () = node.stopping.cancelled() => return,
         }
         let metadata_end = node.metadata().published_end();
-        let heartbeat = BrokerHeartbeat { broker, epoch, metadata_end, ..BrokerHeartbeat::default() };
+        // Whose disk failed cannot lead: the others take over, and it stays out until it is started again.
+        let wants_fence = node.partitions.is_disk_failed();
+        let heartbeat =
+            BrokerHeartbeat { broker, epoch, metadata_end, wants_fence, ..BrokerHeartbeat::default() };
         match node.metadata().submit(Command::BrokerHeartbeat(heartbeat)).await {
             Ok(Response::Heartbeat(reply)) => {
                 if reply.is_fenced && !was_fenced {

@@ -440,7 +440,8 @@ pub(crate) async fn stop(node: &Arc<Node>, tasks: TaskTracker) {
     let (partitions, now) = (Arc::clone(&node.partitions), node.wall.now());
     let is_closed = node.blocking.run(move || close(&partitions, now)).await;
     node.quorum.stop(&node.blocking).await;
-    let epoch = *node.registration.borrow();
+    // What a failed disk has of the logs only a start can tell.
+    let epoch = node.registration.borrow().filter(|_| !node.partitions.is_disk_failed());
     if let (Ok(()), Some(epoch)) = (&is_closed, epoch) {
         match node.partitions.data_dir().mark_clean(epoch) {
             Ok(()) => tracing::info!("stopped cleanly"),

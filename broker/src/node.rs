@@ -112,6 +112,6 @@ impl Node {
             true => self.registration.borrow().is_some(),
             false => self.quorum.status().leader.is_some(),
         };
-        does && !self.stopping.is_cancelled()
+        does && !self.partitions.is_disk_failed() && !self.stopping.is_cancelled()
     }
 }

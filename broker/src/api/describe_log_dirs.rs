@@ -28,6 +28,11 @@ pub(crate) async fn handle(
     let image = node.metadata().image();
     let directory = data_dir.directory_id();
     let is_cordoned = image.broker(me).is_some_and(|broker| broker.cordoned.contains(&directory));
+    if node.partitions.is_disk_failed() {
+        let error_code = ErrorCode::KafkaStorageError.code();
+        let failed = DescribeLogDirsResult { log_dir: path(&data_dir), error_code, ..Default::default() };
+        return DescribeLogDirsResponse { results: vec![failed], ..Default::default() };
+    }
     let result = node.blocking.run(move || DescribeLogDirsResult { is_cordoned, topics, ..space(&data_dir) });
     DescribeLogDirsResponse { results: vec![result.await], ..Default::default() }
 }
@@ -64,11 +69,15 @@ fn topics(partitions: &[Arc<Partition>], asked: Option<&Asked>) -> Vec<DescribeL
     topics.into_iter().map(topic).collect()
 }
 
+fn path(data_dir: &DataDir) -> Utf8Bytes {
+    let path = std::path::absolute(data_dir.path()).unwrap_or_else(|_| data_dir.path().to_owned());
+    path.to_string_lossy().as_ref().into()
+}
+
 /// The directory, and the file system that it lies on.
 fn space(data_dir: &DataDir) -> DescribeLogDirsResult {
     let bytes = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let path = std::path::absolute(data_dir.path()).unwrap_or_else(|_| data_dir.path().to_owned());
-    let log_dir = path.to_string_lossy().as_ref().into();
+    let log_dir = path(data_dir);
     match data_dir.space() {
         Ok(space) => DescribeLogDirsResult {
             log_dir,
@@ -77,7 +86,7 @@ fn space(data_dir: &DataDir) -> DescribeLogDirsResult {
             ..Default::default()
         },
         Err(error) => {
-            tracing::warn!(%error, dir = %path.display(), "cannot tell how much space is free");
+            tracing::warn!(%error, dir = %log_dir, "cannot tell how much space is free");
             let error_code = ErrorCode::KafkaStorageError.code();
             DescribeLogDirsResult { log_dir, error_code, ..Default::default() }
         }

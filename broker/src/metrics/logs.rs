@@ -27,6 +27,8 @@ pub(super) fn cleaner(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     ] {
         gauges.single(name, JMX, value)?;
     }
+    let offline = f64::from(u8::from(node.partitions.is_disk_failed()));
+    gauges.single("kafka_log_logmanager_offlinelogdirectorycount", JMX, offline)?;
     let directory = node.partitions.data_dir().path().to_string_lossy();
     let uncleanable = facts.uncleanable.values().sum::<u64>();
     for (name, value) in [

@@ -1,5 +1,6 @@
 //! What all replicas of a node share: who this node is, what is asked of background work, and the news for it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub(crate) struct Errands {
     /// What the controller is asked for.
     pub(crate) proposals: Outbox<(TopicPartition, IsrProposal)>,
     stirred: watch::Sender<()>,
+    disk_failed: watch::Sender<bool>,
 }
 
 impl Errands {
@@ -63,7 +65,27 @@ impl Errands {
             flushes: Outbox::default(),
             proposals: Outbox::default(),
             stirred: watch::Sender::new(()),
+            disk_failed: watch::Sender::new(false),
         }
+    }
+
+    /// Looks at an error of the disk: one that says that it is broken takes all of its replicas offline.
+    pub(super) fn look_at(&self, error: &io::Error) {
+        if storage::is_disk_failure(error) {
+            self.disk_failed();
+        }
+    }
+
+    /// Says that the disk is not to be trusted any more.
+    pub(super) fn disk_failed(&self) {
+        if !self.disk_failed.send_replace(true) {
+            tracing::error!("the disk failed: the directory goes offline until the node is started again");
+        }
+    }
+
+    /// Whether the disk failed, as it changes.
+    pub(crate) fn disk_failure(&self) -> watch::Receiver<bool> {
+        self.disk_failed.subscribe()
     }
 
     /// Says that replicas follow others than before, or can go on.

@@ -18,8 +18,10 @@ pub(crate) async fn run_maintenance(node: Arc<Node>) {
     let mut housekeeping = ticker(HOUSEKEEPING);
     let mut retention = ticker(millis(config.log_retention_check_interval_ms));
     let mut checkpoint = ticker(millis(config.log_flush_offset_checkpoint_interval_ms.into()));
+    let mut disk_failure = node.partitions.errands().disk_failure();
     loop {
         tokio::select! {
+            Ok(()) = disk_failure.changed() => fail_all(&node).await,
             _ = housekeeping.tick() => housekeep(&node).await,
             _ = retention.tick() => retain(&node).await,
             _ = checkpoint.tick() => write_checkpoints(&node).await,
@@ -38,6 +40,12 @@ fn ticker(period: Duration) -> tokio::time::Interval {
     ticker
 }
 
+/// Its heartbeats tell the controller, so that others lead instead.
+async fn fail_all(node: &Arc<Node>) {
+    let (partitions, wall) = (Arc::clone(&node.partitions), node.wall);
+    node.blocking.run(move || partitions.fail_all(wall.now())).await;
+}
+
 async fn retain(node: &Arc<Node>) {
     let expiration = millis(node.broker_config.producer_id_expiration_ms.into());
     on_all(node, move |partition, now| partition.maintain(now, expiration)).await;
@@ -49,10 +57,11 @@ async fn housekeep(node: &Arc<Node>) {
         partition.tick(node.wall.now());
         let due = partition.begin_due_checkpoint(node.wall.now());
         if let Some(checkpoint) = due {
-            let label = partition.label();
+            let (label, errands) = (partition.label(), Arc::clone(node.partitions.errands()));
             node.blocking
                 .run(move || {
                     if let Err(error) = checkpoint.run() {
+                        errands.look_at(&error);
                         tracing::error!(partition = label, %error, "checkpoint failed");
                     }
                 })

@@ -276,7 +276,10 @@ impl Partition {
                 self.log_start_moved(&mut shell, now);
             }
             Ok(_) => {}
-            Err(error) => tracing::error!(partition = %self.label(), %error, "retention failed"),
+            Err(error) => {
+                tracing::error!(partition = %self.label(), %error, "retention failed");
+                self.errands.look_at(&error);
+            }
         }
     }
 
@@ -320,6 +323,8 @@ impl Partition {
         // Outside the lock: appends go on while the disk works, and the next flush takes them together.
         if let Err(error) = handle.sync() {
             tracing::error!(partition = %self.label(), %error, "fsync failed");
+            // What the kernel could not write it may have forgotten.
+            self.errands.disk_failed();
             return self.fail(now);
         }
         let mut shell = self.lock();
@@ -354,7 +359,7 @@ impl Partition {
     }
 
     /// A disk that failed cannot be trusted again before a restart has looked at it.
-    fn fail(&self, now: Now) {
+    pub(super) fn fail(&self, now: Now) {
         self.resign(&mut self.lock(), now, ErrorCode::KafkaStorageError);
     }
 

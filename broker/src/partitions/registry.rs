@@ -75,6 +75,16 @@ impl Partitions {
         &self.cleaner
     }
 
+    /// Whether the disk failed: then nothing here is online until the next start.
+    pub(crate) fn is_disk_failed(&self) -> bool {
+        *self.errands.disk_failure().borrow()
+    }
+
+    /// Takes every replica offline, as their disk failed.
+    pub(crate) fn fail_all(&self, now: Now) {
+        self.all().iter().for_each(|partition| partition.fail(now));
+    }
+
     /// The partition of this identity.
     pub(crate) fn get(&self, id: TopicPartition) -> Option<Arc<Partition>> {
         self.read(|index| index.by_id.get(&id).cloned())

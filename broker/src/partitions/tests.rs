@@ -197,6 +197,36 @@ fn a_full_disk_refuses_batches_and_serves_readers() {
 }
 
 #[test]
+fn a_broken_disk_takes_all_its_partitions_offline() {
+    let disk = FakeDisk::new(5);
+    let partitions = partitions(&disk);
+    let (one, other) = (open(&partitions, "t", 1, &[]), open(&partitions, "u", 2, &[]));
+    assert_eq!(appended(&one, batch(1, None)), Ok(Offset(0)));
+    disk.set_broken(true);
+    assert!(!partitions.is_disk_failed());
+    assert_eq!(appended(&one, batch(1, None)), Err(ErrorCode::KafkaStorageError));
+    assert!(partitions.is_disk_failed());
+    partitions.fail_all(now(zero()));
+    assert!(!one.is_online() && !other.is_online());
+    disk.set_broken(false);
+    assert!(appended(&other, batch(1, None)).is_err(), "only a start trusts it again");
+    let errands = partitions.errands();
+    assert!(*errands.disk_failure().borrow());
+}
+
+#[test]
+fn an_fsync_that_fails_is_a_broken_disk() {
+    let disk = FakeDisk::new(5);
+    let partitions = partitions(&disk);
+    let partition = open(&partitions, "t", 1, &[("flush.messages", "1")]);
+    let AppendTicket::Waiting(mut answer) = append(&partition, batch(1, None), Acks::All) else { panic!() };
+    disk.set_broken(true);
+    partition.flush(now(zero()));
+    assert_eq!(answer.try_recv().unwrap().unwrap_err(), ErrorCode::KafkaStorageError);
+    assert!(partitions.is_disk_failed() && !partition.is_online());
+}
+
+#[test]
 fn deleted_records_stay_deleted() {
     let disk = FakeDisk::new(6);
     let before = partitions(&disk);

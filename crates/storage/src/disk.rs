@@ -92,6 +92,13 @@ pub struct Space {
     pub total_bytes: u64,
 }
 
+/// Whether an error says that the disk itself is broken, and not that it is full or that too many files are open.
+pub fn is_disk_failure(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let broken = [Errno::IO, Errno::ROFS, Errno::NXIO, Errno::NODEV, Errno::UCLEAN, Errno::STALE];
+    error.raw_os_error().is_some_and(|code| broken.iter().any(|errno| errno.raw_os_error() == code))
+}
+
 /// Fills `buffer` from `position`, or says that the file ends before.
 pub(crate) fn read_exact_at(file: &dyn DiskFile, buffer: &mut [u8], position: u64) -> io::Result<()> {
     match file.read_at(buffer, position)? {

@@ -37,7 +37,7 @@ pub use compaction::{
 };
 pub use config::LogConfig;
 pub use data_dir::{DataDir, FoundLog, OpenDirError, OpenLogError, Shutdown};
-pub use disk::{DirEntry, Disk, DiskFile, LockGuard, OpenMode, Space};
+pub use disk::{DirEntry, Disk, DiskFile, LockGuard, OpenMode, Space, is_disk_failure};
 pub use index::{OffsetEntry, TimeEntry};
 pub use log::{AppendError, Log, Producers};
 pub use meta::InvalidProperties;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use record::{Batch, ProducerSnapshotEntry, patched_prefix};
 use replication::{Fetch, FetchAnswer, FetchId, Follower, FollowerEffect, FollowerEvent, ProducerStates};
-use storage::{Log, Recovered};
+use storage::{AppendError, Log, Recovered};
 use types::{ErrorCode, Monotonic, Now, Offset};
 
 use super::{Partition, Shell};
@@ -46,6 +46,7 @@ impl Partition {
             if let Err(error) = self.follow(&mut shell, now, effect, batches, &mut effects) {
                 // Where the log ends is not known any more.
                 tracing::error!(partition = %self.label(), %error, "cannot follow: the log failed");
+                self.errands.look_at(&error);
                 self.resign(&mut shell, now, ErrorCode::KafkaStorageError);
                 return;
             }
@@ -106,6 +107,9 @@ impl Partition {
             let producers = || producers_after(follower, &batches[..index]);
             if let Err(error) = log.append(&summary, &prefix, rest, now.wall, &producers) {
                 tracing::error!(partition = %self.label(), %error, "cannot append what the leader has");
+                if let AppendError::Io(error) = &error {
+                    self.errands.look_at(error);
+                }
                 return index;
             }
         }

@@ -9,6 +9,7 @@ use replication::{
     Acks, Appended, CommittedIsr, Effect, Event, FetchRefusal, FollowerAnswer, FollowerFetch, ProposalId,
     WaiterId,
 };
+use storage::AppendError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use types::{ErrorCode, Now, Offset};
@@ -228,6 +229,9 @@ impl Partition {
             log.append(&batch, &prefix, &bytes[prefix.len()..], now.wall, &|| leader.producer_snapshot());
         if let Err(error) = written {
             tracing::error!(partition = %self.label(), %error, "cannot append");
+            if let AppendError::Io(error) = &error {
+                self.errands.look_at(error);
+            }
             return leader.handle(now, Event::WriteFailed { error: ErrorCode::KafkaStorageError }, effects);
         }
         leader.handle(now, Event::Written { batch }, effects);

@@ -42,6 +42,11 @@ impl FakeDisk {
         self.state().operations_left = Some(operations);
     }
 
+    /// From now on nothing can be written or synced, though what is there can be read; `false` mends it.
+    pub fn set_broken(&self, is_broken: bool) {
+        self.state().is_broken = is_broken;
+    }
+
     /// Whether the crash has happened.
     pub fn is_down(&self) -> bool {
         self.state().is_down

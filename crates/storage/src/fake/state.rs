@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) capacity: u64,
     pub(super) operations_left: Option<u64>,
     pub(super) is_down: bool,
+    /// Reads go on, and nothing can be written or synced.
+    pub(super) is_broken: bool,
     /// Counts the processes that used the disk, so that a dead one's files are closed.
     run: u64,
     pub(super) boot: u64,
@@ -54,6 +56,7 @@ impl State {
             capacity: 1 << 40,
             operations_left: None,
             is_down: false,
+            is_broken: false,
             run: 0,
             boot: 0,
         }
@@ -259,6 +262,9 @@ impl State {
     /// Counts one change, which may be the one that the crash hits.
     fn operate(&mut self) -> io::Result<()> {
         self.check_up()?;
+        if self.is_broken {
+            return Err(rustix::io::Errno::IO.into());
+        }
         match &mut self.operations_left {
             Some(0) => {
                 self.is_down = true;
