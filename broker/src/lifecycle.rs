@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_cleaner, run_flushes, run_maintenance};
-use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers};
+use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers, Throttle};
 use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
 use crate::seams::{Listener, Seams, Transport, random_uuid};
 use crate::{admin, heartbeat, publisher};
@@ -137,6 +137,7 @@ fn start_replication(node: &Arc<Node>, tasks: &TaskTracker) {
         partitions: Arc::clone(&node.partitions),
         leaders: Arc::new(leaders),
         registration: node.registration.subscribe(),
+        throttle: Throttle::new(node.metadata().clone(), BrokerId(node.config.node_id)),
         settings: FetcherSettings::new(&node.broker_config),
         blocking: node.blocking.clone(),
         wall: node.wall,

@@ -116,7 +116,12 @@ impl Fetcher {
     fn next_fetches(&mut self) -> Asked {
         let (now, leader) = (self.shared.wall.now(), self.leader);
         let followed = self.followed.borrow_and_update().clone();
-        let fetches = followed.iter().filter_map(|partition| {
+        let throttle = &self.shared.throttle;
+        let limits = throttle.limits();
+        let may_ask = |partition: &&Arc<Partition>| {
+            limits.as_ref().is_none_or(|limits| throttle.allows(now.monotonic, limits, partition.id()))
+        };
+        let fetches = followed.iter().filter(may_ask).filter_map(|partition| {
             let fetch = partition.next_fetch(now).filter(|fetch| fetch.leader == leader)?;
             Some((partition.id(), (Arc::clone(partition), fetch)))
         });
@@ -171,6 +176,7 @@ impl Fetcher {
             return self.tell_all(asked, error_of(response.error_code)).await;
         }
         let mut told = Vec::new();
+        let limits = self.shared.throttle.limits();
         for topic in response.responses {
             for data in topic.partitions {
                 let id = TopicPartition {
@@ -182,6 +188,10 @@ impl Fetcher {
                     ErrorCode::OffsetOutOfRange => (self.out_of_range(&partition, &fetch).await, Vec::new()),
                     _ => read(data),
                 };
+                if let Some(limits) = &limits {
+                    let bytes = batches.iter().map(|batch| batch.bytes().len()).sum();
+                    self.shared.throttle.took(limits, id, bytes);
+                }
                 told.push(Told { partition, fetch, answer, batches });
             }
         }

@@ -6,7 +6,9 @@ mod connection;
 mod fetch_session;
 mod fetcher;
 mod replica_fetchers;
+mod throttle;
 
 pub(crate) use alter_partition::IsrProposals;
 pub(crate) use connection::RegisteredBrokers;
 pub(crate) use replica_fetchers::{FetcherSettings, ReplicaFetchers};
+pub(crate) use throttle::Throttle;

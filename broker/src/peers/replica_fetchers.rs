@@ -12,6 +12,7 @@ use types::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::connection::Leaders;
 use super::fetcher::{Fetcher, Followed};
+use super::throttle::Throttle;
 use crate::partitions::{Partition, Partitions};
 use crate::seams::{Blocking, Wall};
 
@@ -56,6 +57,8 @@ pub(crate) struct ReplicaFetchers {
     pub(crate) leaders: Arc<dyn Leaders>,
     /// This node's registration; without one nothing is fetched.
     pub(crate) registration: watch::Receiver<Option<BrokerEpoch>>,
+    /// How fast they copy what is moved to this node.
+    pub(crate) throttle: Throttle,
     /// How they fetch.
     pub(crate) settings: FetcherSettings,
     /// Where they write.

@@ -19,7 +19,7 @@ use types::{BrokerEpoch, BrokerId, ErrorCode, PartitionId, TopicId, TopicPartiti
 use super::Harness;
 use super::log::{NOW_MS, batch, fetch_request, produce};
 use crate::partitions::{OpenPartition, Partition, Partitions, ReplicaSettings};
-use crate::peers::{FetcherSettings, RegisteredBrokers, ReplicaFetchers};
+use crate::peers::{FetcherSettings, RegisteredBrokers, ReplicaFetchers, Throttle};
 use crate::publisher::assignment;
 use crate::seams::{Blocking, TcpTransport, Wall};
 
@@ -67,6 +67,7 @@ fn follow(harness: &Harness, partitions: Arc<Partitions>, epoch: BrokerEpoch) ->
             transport: Arc::new(TcpTransport),
         }),
         registration: watch::Sender::new(Some(epoch)).subscribe(),
+        throttle: Throttle::new(harness.node.metadata().clone(), FOLLOWER),
         settings: FetcherSettings::new(&harness.node.broker_config),
         blocking: Blocking::pool(2),
         wall: Wall::real(),

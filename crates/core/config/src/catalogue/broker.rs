@@ -41,7 +41,7 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("group.share.max.size", Int, Some("200"), "The most members of a share group.").read_only().default_only(),
     ConfigDef::new("group.share.record.lock.duration.ms", Int, Some("30000"), "How long a share group's member holds a record.").read_only().default_only(),
     ConfigDef::new("leader.imbalance.check.interval.seconds", Long, Some("300"), "How often leadership is checked for imbalance.").valid(AtLeast(1)).high().read_only().default_only(),
-    ConfigDef::new("leader.replication.throttled.rate", Long, Some(LONG_MAX), "How many bytes a second a broker sends of throttled replicas.").valid(AtLeast(0)),
+    ConfigDef::new("leader.replication.throttled.rate", Long, Some(LONG_MAX), "How many bytes a second a broker sends of throttled replicas; here the followers' bound is what counts.").valid(AtLeast(0)),
     ConfigDef::new("listener.security.protocol.map", String, Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), "Which security protocol each listener speaks.").low().read_only().default_only(),
     ConfigDef::new("listeners", List, Some("PLAINTEXT://:9092"), "The addresses that the broker listens on.").high().read_only().own_field("listeners"),
     ConfigDef::new("log.cleaner.backoff.ms", Long, Some("15000"), "How long the cleaner rests when there is nothing to compact.").valid(AtLeast(0)).read_only(),

@@ -43,11 +43,11 @@ pub(super) static TOPIC: &[ConfigDef] = &[
     ConfigDef::new("flush.ms", Long, Some(LONG_MAX), "After how long the log is forced to disk.")
         .valid(AtLeast(0)).synonyms(&[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")]),
     ConfigDef::new("follower.replication.throttled.replicas", List, Some(""), "Replicas whose replication is throttled on the follower, as partition:broker pairs or *.")
-        .valid(ThrottledReplicas).default_only(),
+        .valid(ThrottledReplicas),
     ConfigDef::new("index.interval.bytes", Int, Some("4096"), "How many bytes of log lie between two entries of the offset index.")
         .valid(AtLeast(0)).synonyms(&[same("log.index.interval.bytes")]),
-    ConfigDef::new("leader.replication.throttled.replicas", List, Some(""), "Replicas whose replication is throttled on the leader, as partition:broker pairs or *.")
-        .valid(ThrottledReplicas).default_only(),
+    ConfigDef::new("leader.replication.throttled.replicas", List, Some(""), "Replicas whose replication is throttled on the leader, as partition:broker pairs or *; here the followers' bound is what counts.")
+        .valid(ThrottledReplicas),
     ConfigDef::new("local.retention.bytes", Long, Some("-2"), "Bytes of a tiered partition that stay on local disk; -2 takes retention.bytes.")
         .valid(AtLeast(-2)).synonyms(&[same("log.local.retention.bytes")]).default_only(),
     ConfigDef::new("local.retention.ms", Long, Some("-2"), "How long segments of a tiered partition stay on local disk; -2 takes retention.ms.")
