@@ -221,7 +221,8 @@ impl Faults {
     }
 
     fn crash(&mut self, world: &mut World, node: HostId, crash: Crash) -> bool {
-        if !world.hosts[node].is_up() {
+        // A machine whose process is down can still lose power.
+        if !world.hosts[node].is_up() && crash == Crash::Process {
             return false;
         }
         world.hosts[node].crash(crash);

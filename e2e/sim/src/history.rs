@@ -1,7 +1,8 @@
 //! What clients were told: every record that was acknowledged or read, with what is needed to judge later whether it may be
-//! gone. A record may be lost only if its topic does not flush and every replica in sync at the time lost power afterwards.
+//! gone. A record may be lost only if its topic does not flush and all who had to keep it lost power: the replicas that were
+//! in sync when it was acknowledged, and those that came to be in sync since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,8 +47,19 @@ pub struct Told {
     pub violations: Vec<String>,
     /// Offsets whose value changed because all replicas in sync had lost power.
     pub lost_with_power: u64,
-    isrs: BTreeMap<Part, Vec<(Duration, Vec<i32>)>>,
+    keepers: BTreeMap<Part, Keepers>,
     power_losses: BTreeMap<i32, Duration>,
+}
+
+/// Who has all that was acknowledged in a partition.
+#[derive(Debug, Default)]
+struct Keepers {
+    /// In sync or eligible, as the newest image says.
+    all: BTreeSet<i32>,
+    /// Those of them that have not lost power since they came to be.
+    intact: BTreeSet<i32>,
+    /// When the last of them had lost power.
+    lost_at: Option<Duration>,
 }
 
 impl History {
@@ -67,12 +79,10 @@ impl Told {
         }
     }
 
-    /// A consumer was given a record.
-    pub fn read(&mut self, part: Part, offset: i64, id: RecordId) {
+    /// A consumer was given a record that a broker sent at some time after `since`.
+    pub fn read(&mut self, part: Part, offset: i64, id: RecordId, since: Duration) {
         self.read_count += 1;
-        // When it was written is not known; what was in sync a while ago had it too.
-        let sent = self.acknowledged.get(&id).map_or(self.now, |(_, entry)| entry.sent);
-        self.note(part, offset, Entry { id, sent, known: self.now }, "read");
+        self.note(part, offset, Entry { id, sent: since, known: self.now }, "read");
     }
 
     /// One value for each offset, unless the former one may be gone.
@@ -80,6 +90,8 @@ impl Told {
         let known = self.entries.entry(part).or_default().get(&offset).copied();
         match known {
             Some(known) if known.id == entry.id => return,
+            // What a client is told late may be what was lost.
+            Some(known) if !self.may_be_lost(part, known) && self.may_be_lost(part, entry) => return,
             Some(known) if !self.may_be_lost(part, known) => {
                 let (topic, partition) = part;
                 self.violations.push(format!(
@@ -94,30 +106,42 @@ impl Told {
         self.entries.entry(part).or_default().insert(offset, entry);
     }
 
-    /// Who is in sync, as the newest image says.
-    pub fn in_sync(&mut self, part: Part, isr: Vec<i32>) {
-        let known = self.isrs.entry(part).or_default();
-        if known.last().is_none_or(|(_, last)| *last != isr) {
-            known.push((self.now, isr));
+    /// Who is in sync or eligible to lead, as the newest image says.
+    pub fn kept_by(&mut self, part: Part, all: BTreeSet<i32>) {
+        let (now, losses) = (self.now, &self.power_losses);
+        let is_fresh = |node: &i32| losses.get(node).is_none_or(|lost| *lost + OBSERVATION_LAG < now);
+        let keepers = self.keepers.entry(part).or_default();
+        if keepers.all != all {
+            let joined = all.difference(&keepers.all).copied().filter(is_fresh);
+            let stayed = keepers.intact.intersection(&all).copied();
+            keepers.intact = joined.chain(stayed).collect();
+            keepers.all = all;
+            keepers.look(now);
         }
     }
 
     /// A machine lost what it had not synced.
     pub fn power_lost(&mut self, node: i32) {
-        self.power_losses.insert(node, self.now);
+        let now = self.now;
+        self.power_losses.insert(node, now);
+        for keepers in self.keepers.values_mut() {
+            keepers.intact.remove(&node);
+            keepers.look(now);
+        }
     }
 
     /// Whether all who had to keep a record lost power after it was written.
     pub fn may_be_lost(&self, part: Part, entry: Entry) -> bool {
-        if part.0 == FLUSHED {
-            return false;
+        let lost_at = self.keepers.get(&part).and_then(|keepers| keepers.lost_at);
+        part.0 != FLUSHED && lost_at.is_some_and(|lost_at| lost_at >= entry.sent)
+    }
+}
+
+impl Keepers {
+    fn look(&mut self, now: Duration) {
+        if self.intact.is_empty() {
+            self.lost_at = Some(now);
         }
-        let isrs = self.isrs.get(&part).map_or(&[][..], Vec::as_slice);
-        let first = isrs.iter().rposition(|(since, _)| *since <= entry.sent).unwrap_or(0);
-        let at_the_time =
-            isrs[first..].iter().take_while(|(since, _)| *since <= entry.known + OBSERVATION_LAG);
-        let lost = |node: &i32| self.power_losses.get(node).is_some_and(|lost| *lost >= entry.sent);
-        at_the_time.into_iter().any(|(_, isr)| isr.iter().all(lost))
     }
 }
 

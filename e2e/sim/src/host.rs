@@ -97,11 +97,11 @@ impl Host {
 
     /// The process dies, or the machine with it.
     pub fn crash(&mut self, crash: Crash) {
-        let Some(running) = self.running.take() else { return };
         match crash {
             Crash::Process => self.net.process_died(self.id),
             Crash::Power => self.net.power_lost(self.id),
         }
+        let running = self.running.take();
         // What the dying process still tries to write while it is taken apart is not written.
         self.disk.crash_after(0);
         drop(running);

@@ -210,7 +210,8 @@ impl Watch {
             let Some(state) = topic.partitions.get(usize::try_from(part.1).unwrap_or(usize::MAX)) else {
                 continue;
             };
-            self.history.lock().in_sync(part, state.isr.iter().map(|broker| broker.0).collect());
+            let keepers = state.isr.iter().chain(&state.elr).map(|broker| broker.0).collect();
+            self.history.lock().kept_by(part, keepers);
             if let Some(leader) = state.leader
                 && self.leaders.insert(part, leader).is_some_and(|former| former != leader)
             {

@@ -116,13 +116,14 @@ pub async fn consume(client: Client, history: History, stop: Arc<AtomicBool>) {
         |(topic, partition): Part| client::admin::TopicPartitionName { topic: topic.to_owned(), partition };
     fetcher.assign(parts().map(|part| (name(part), 0)).collect());
     while !stop.load(Ordering::Relaxed) {
+        let since = history.lock().now;
         match fetcher.poll().await {
             Ok(records) => {
                 let mut told = history.lock();
                 for record in records {
                     let part = parts().find(|part| *part.0 == *record.topic && part.1 == record.partition);
                     if let (Some(part), Some(id)) = (part, id_of(record.value.as_ref())) {
-                        told.read(part, record.offset, id);
+                        told.read(part, record.offset, id, since);
                     }
                 }
             }
