@@ -13,6 +13,10 @@ mod partitions;
 mod peers;
 mod publisher;
 mod quorum;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+#[cfg(not(feature = "sabotage"))]
+mod sabotage;
 pub mod seams;
 
 pub use embedded::{EmbeddedNode, Replica};

@@ -25,6 +25,7 @@ use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_cleaner, run_flushes, run_maintenance};
 use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers, Throttle};
 use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
+use crate::sabotage::{Rule, is_broken};
 use crate::seams::{Listener, Seams, Transport, random_uuid};
 use crate::{admin, heartbeat, publisher};
 
@@ -393,12 +394,15 @@ async fn fence_former_life(node: &Arc<Node>, endpoints: &[Endpoint]) {
 fn previous_epoch(data_dir: &DataDir) -> Option<BrokerEpoch> {
     match data_dir.previous_shutdown() {
         Shutdown::Clean { broker_epoch } => Some(broker_epoch),
-        Shutdown::ProcessCrash => {
-            let epoch = data_dir.read_state(BROKER_EPOCH).ok().flatten()?;
-            std::str::from_utf8(&epoch).ok()?.trim().parse().ok().map(BrokerEpoch)
-        }
+        Shutdown::ProcessCrash => crashed_epoch(data_dir),
+        Shutdown::Unclean if is_broken(Rule::PowerLossIsTold) => crashed_epoch(data_dir),
         Shutdown::Never | Shutdown::Unclean => None,
     }
+}
+
+fn crashed_epoch(data_dir: &DataDir) -> Option<BrokerEpoch> {
+    let epoch = data_dir.read_state(BROKER_EPOCH).ok().flatten()?;
+    std::str::from_utf8(&epoch).ok()?.trim().parse().ok().map(BrokerEpoch)
 }
 
 /// Written before the node leads anything in this epoch, so that after a crash of the process it can say which it was.

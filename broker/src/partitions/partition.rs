@@ -21,6 +21,7 @@ pub(crate) use leading::{Append, AppendTicket};
 
 use super::role::Role;
 use super::{Errands, log_config};
+use crate::sabotage::{Rule, is_broken};
 use leading::Answer;
 
 mod cleaning;
@@ -382,7 +383,7 @@ impl Partition {
 
     /// What is written up to `end` is as durable as the topic wants it, at once or after an fsync that is asked for.
     fn written(self: &Arc<Self>, shell: &mut Shell, now: Now, end: Offset, effects: &mut Vec<Effect>) {
-        if shell.is_flush_due(end) {
+        if shell.is_flush_due(end) && !is_broken(Rule::FlushComesFirst) {
             return self.request_flush(shell);
         }
         match &mut shell.role {

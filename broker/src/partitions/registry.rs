@@ -11,6 +11,7 @@ use types::{ErrorCode, Now, PartitionId, TopicId, TopicPartition};
 
 use super::partition::producers;
 use super::{Assignment, CleanerState, Errands, Partition, ReplicaSettings, log_config};
+use crate::sabotage::{Rule, is_broken};
 
 /// How a client names a topic.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +119,10 @@ impl Partitions {
     pub(crate) fn open(&self, now: Now, open: OpenPartition) -> Result<Arc<Partition>, OpenLogError> {
         let OpenPartition { topic_name, id, assignment, config } = open;
         let log_config = log_config(&topic_name, &config);
-        let (log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
+        let (mut log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
+        if is_broken(Rule::CutsWhereLogsDiverge) {
+            log.truncate_to(recovered.high_watermark, now.wall).ok();
+        }
         // After a clean stop the few bytes behind the last index entry are read too, and nobody need know.
         let was_clean = matches!(self.data_dir.previous_shutdown(), Shutdown::Clean { .. });
         if recovered.truncated_bytes > 0 || (recovered.scanned_bytes > 0 && !was_clean) {

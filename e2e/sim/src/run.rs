@@ -38,6 +38,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// Which kinds of fault there may be.
     pub faults: Vec<Fault>,
+    /// Whether topics allow what loses records: a replica that was not in sync may lead.
+    pub has_unclean_elections: bool,
 }
 
 /// What came of a seed.
@@ -68,7 +70,7 @@ pub struct Outcome {
 impl RunConfig {
     /// All faults.
     pub fn new(seed: u64) -> RunConfig {
-        RunConfig { seed, faults: faults::ALL.to_vec() }
+        RunConfig { seed, faults: faults::ALL.to_vec(), has_unclean_elections: false }
     }
 }
 
@@ -122,7 +124,7 @@ pub fn run(config: &RunConfig) -> Outcome {
     let mut faults = Faults::new(world.random.fork(), watch.history.clone(), &config.faults);
     world.found();
     let stop = Arc::new(AtomicBool::new(false));
-    let clients = start_clients(&mut world, &watch.history, &stop);
+    let clients = start_clients(&mut world, config, &watch.history, &stop);
     let began = world.now();
     while world.now() < began + TROUBLE && watch.violations.is_empty() {
         let ended = world.step();
@@ -166,8 +168,14 @@ pub fn run(config: &RunConfig) -> Outcome {
     }
 }
 
-fn start_clients(world: &mut World, history: &History, stop: &Arc<AtomicBool>) -> Vec<Arc<AtomicBool>> {
-    let created = world.client(workload::create_topics(world.new_client("creator")));
+fn start_clients(
+    world: &mut World,
+    config: &RunConfig,
+    history: &History,
+    stop: &Arc<AtomicBool>,
+) -> Vec<Arc<AtomicBool>> {
+    let creating = workload::create_topics(world.new_client("creator"), config.has_unclean_elections);
+    let created = world.client(creating);
     assert!(
         world.run_until(Duration::from_secs(30), |_| created.load(Ordering::Relaxed)),
         "the topics were created before the faults began"

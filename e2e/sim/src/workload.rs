@@ -37,12 +37,15 @@ pub fn id_of(value: Option<&Bytes>) -> Option<RecordId> {
 }
 
 /// Creates the topics, again and again until they are there.
-pub async fn create_topics(client: Client) {
+pub async fn create_topics(client: Client, has_unclean_elections: bool) {
     let configs = |flushes: bool| {
         let mut configs = BTreeMap::from([
             ("min.insync.replicas".to_owned(), "2".to_owned()),
             ("segment.bytes".to_owned(), "1048576".to_owned()),
         ]);
+        if has_unclean_elections {
+            configs.insert("unclean.leader.election.enable".to_owned(), "true".to_owned());
+        }
         if flushes {
             configs.insert("flush.messages".to_owned(), "1".to_owned());
         }

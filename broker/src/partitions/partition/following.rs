@@ -10,6 +10,7 @@ use types::{ErrorCode, Monotonic, Now, Offset};
 
 use super::{Partition, Shell};
 use crate::partitions::role::Role;
+use crate::sabotage::{Rule, is_broken};
 
 impl Partition {
     /// What to ask of the leader now, if anything.
@@ -134,6 +135,9 @@ fn producers_after(follower: &Follower, batches: &[Batch]) -> Vec<ProducerSnapsh
 
 /// The producers of a log, as storage found them in it.
 pub(in crate::partitions) fn producers(recovered: &Recovered) -> ProducerStates {
+    if is_broken(Rule::ProducersAreRecovered) {
+        return ProducerStates::default();
+    }
     let mut producers = ProducerStates::from_snapshot(&recovered.producers);
     recovered.batches_after_snapshot.iter().for_each(|batch| producers.record(batch));
     producers

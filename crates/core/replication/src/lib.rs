@@ -10,6 +10,10 @@ mod partition_state;
 mod producer_state;
 mod producer_states;
 mod replica_log;
+#[cfg_attr(
+    not(feature = "sabotage"),
+    allow(unreachable_pub, reason = "exported only where rules are broken")
+)]
 mod rule;
 
 pub use fetch_session::{FetchContext, PartitionAnswer, PartitionRequest, SessionPartition, SessionTopic};
@@ -26,6 +30,8 @@ pub use partition_state::PartitionState;
 pub use producer_state::{ProducerRejection, SequenceCheck};
 pub use producer_states::ProducerStates;
 pub use replica_log::ReplicaLog;
+#[cfg(feature = "sabotage")]
+pub use rule::{Rule, break_rule};
 
 #[cfg(test)]
 mod simulation;

@@ -1,9 +1,9 @@
-//! The rules that tests break one at a time, to prove that the simulation sees each of them. Outside tests none is
-//! ever broken.
+//! The rules that tests break one at a time, to prove that the simulations see each of them. Outside tests, and without the
+//! feature `sabotage` that only the simulation of whole brokers turns on, none is ever broken.
 
 /// A rule that keeps acknowledged records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub enum Rule {
     /// The high watermark waits for the in-sync followers.
     HighWatermarkWaitsForFollowers,
     /// It waits for a replica that was proposed as in sync (KIP-497).
@@ -22,24 +22,24 @@ pub(crate) enum Rule {
     BrokerEpochIsChecked,
 }
 
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "sabotage")))]
 pub(crate) const fn is_broken(_: Rule) -> bool {
     false
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sabotage"))]
 thread_local! {
     static BROKEN: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sabotage"))]
 pub(crate) fn is_broken(rule: Rule) -> bool {
     BROKEN.get() == Some(rule)
 }
 
 /// Breaks a rule on this thread, or none.
-#[cfg(test)]
-pub(crate) fn break_rule(rule: Option<Rule>) {
+#[cfg(any(test, feature = "sabotage"))]
+pub fn break_rule(rule: Option<Rule>) {
     BROKEN.set(rule);
 }
 

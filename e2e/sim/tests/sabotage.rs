@@ -1,0 +1,87 @@
+//! The proof that the checker sees: with one rule of the brokers broken, some seed among the first two hundred ends in a
+//! violation.
+
+#![allow(clippy::print_stdout, reason = "which seed caught what is part of the result")]
+
+use broker::sabotage::{Rule as NodeRule, break_rule as break_node_rule};
+use replication::{Rule as ReplicaRule, break_rule as break_replica_rule};
+use sim::faults::{ALL, Fault};
+use sim::run::{RunConfig, run};
+
+const SEEDS: u64 = 200;
+
+/// What is broken.
+#[derive(Clone, Copy, Debug)]
+enum Broken {
+    Node(NodeRule),
+    Replica(ReplicaRule),
+    /// By the topics' own configuration.
+    CleanElections,
+}
+
+fn is_caught(broken: Broken, faults: &[Fault]) {
+    let caught = (1..=SEEDS).find_map(|seed| {
+        let mut config = RunConfig { faults: faults.to_vec(), ..RunConfig::new(seed) };
+        match broken {
+            Broken::Node(rule) => break_node_rule(Some(rule)),
+            Broken::Replica(rule) => break_replica_rule(Some(rule)),
+            Broken::CleanElections => config.has_unclean_elections = true,
+        }
+        let outcome = run(&config);
+        break_node_rule(None);
+        break_replica_rule(None);
+        outcome.violations.first().map(|violation| (seed, violation.clone()))
+    });
+    println!("{broken:?}: {caught:?}");
+    assert!(caught.is_some(), "breaking {broken:?} goes unseen");
+}
+
+#[test]
+fn a_high_watermark_that_waits_for_nobody_is_seen() {
+    is_caught(Broken::Replica(ReplicaRule::HighWatermarkWaitsForFollowers), &ALL);
+}
+
+#[test]
+fn a_high_watermark_below_min_isr_is_seen() {
+    is_caught(Broken::Replica(ReplicaRule::HighWatermarkNeedsMinIsr), &ALL);
+}
+
+#[test]
+fn a_follower_compared_by_offset_alone_is_seen() {
+    is_caught(Broken::Replica(ReplicaRule::EpochsAreCompared), &ALL);
+}
+
+#[test]
+fn a_replica_that_joins_too_early_is_seen() {
+    is_caught(Broken::Replica(ReplicaRule::JoinsAtHighWatermark), &ALL);
+}
+
+#[test]
+fn a_follower_cut_at_its_high_watermark_is_seen() {
+    is_caught(Broken::Node(NodeRule::CutsWhereLogsDiverge), &ALL);
+}
+
+#[test]
+fn forgotten_producers_are_seen() {
+    is_caught(Broken::Node(NodeRule::ProducersAreRecovered), &ALL);
+}
+
+#[test]
+fn an_acknowledgement_before_the_fsync_is_seen() {
+    is_caught(Broken::Node(NodeRule::FlushComesFirst), &ALL);
+}
+
+#[test]
+fn an_amnesiac_replica_in_sync_is_seen() {
+    is_caught(Broken::Node(NodeRule::PowerLossIsTold), &ALL);
+}
+
+#[test]
+fn a_quorum_that_does_not_sync_is_seen() {
+    is_caught(Broken::Node(NodeRule::QuorumIsSynced), &ALL);
+}
+
+#[test]
+fn unclean_elections_are_seen() {
+    is_caught(Broken::CleanElections, &ALL);
+}
