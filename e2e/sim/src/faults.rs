@@ -1,8 +1,10 @@
 //! What goes wrong, when, and for how long: all from the seed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use storage::Disk;
 use storage::fake::Crash;
 
 use crate::history::History;
@@ -35,10 +37,12 @@ pub enum Fault {
     LossyLinks,
     /// A machine's wall clock jumps at its next start.
     ClockOffset,
+    /// There is no room left on a disk for a while.
+    FullDisk,
 }
 
 /// All kinds.
-pub const ALL: [Fault; 11] = [
+pub const ALL: [Fault; 12] = [
     Fault::Crash,
     Fault::CrashAll,
     Fault::TornWrite,
@@ -50,8 +54,11 @@ pub const ALL: [Fault; 11] = [
     Fault::SlowLinks,
     Fault::LossyLinks,
     Fault::ClockOffset,
+    Fault::FullDisk,
 ];
 
+/// What a disk holds when it is not full.
+const DISK_BYTES: u64 = 1 << 40;
 /// The largest error of a wall clock.
 const CLOCK_OFFSET_MS_MAX: u64 = 50 * 60 * 1000;
 
@@ -65,6 +72,8 @@ pub struct Faults {
     restarts: BTreeMap<HostId, Duration>,
     /// When the links are as they were.
     links_heal_at: Option<Duration>,
+    /// When disks have room again.
+    disks_heal_at: BTreeMap<HostId, Duration>,
     /// How often each kind came.
     pub counts: BTreeMap<Fault, u64>,
     history: History,
@@ -87,6 +96,7 @@ impl Faults {
             next_at: Duration::ZERO,
             restarts: BTreeMap::new(),
             links_heal_at: None,
+            disks_heal_at: BTreeMap::new(),
             counts: BTreeMap::new(),
             history,
         }
@@ -105,6 +115,7 @@ impl Faults {
             }
         }
         self.start_what_is_due(world);
+        self.give_room(world, world.now());
         if self.links_heal_at.is_some_and(|at| at <= world.now()) {
             self.heal_links(world);
         }
@@ -122,10 +133,21 @@ impl Faults {
     pub fn heal(&mut self, world: &mut World) {
         self.next_at = Duration::MAX;
         self.heal_links(world);
+        self.give_room(world, Duration::MAX);
         for at in self.restarts.values_mut() {
             *at = world.now();
         }
         self.start_what_is_due(world);
+    }
+
+    fn give_room(&mut self, world: &World, now: Duration) {
+        self.disks_heal_at.retain(|node, at| {
+            let is_due = *at <= now;
+            if is_due {
+                world.hosts[*node].disk().set_capacity(DISK_BYTES);
+            }
+            !is_due
+        });
     }
 
     fn start_what_is_due(&mut self, world: &mut World) {
@@ -161,6 +183,14 @@ impl Faults {
                     i64::try_from(offset).unwrap_or(0) - i64::try_from(CLOCK_OFFSET_MS_MAX).unwrap_or(0);
                 world.hosts[node].clock_offset_ms = offset;
                 self.crash(world, node, Crash::Process)
+            }
+            Fault::FullDisk => {
+                let disk = world.hosts[node].disk();
+                let space = disk.space(Path::new("/")).expect("it knows");
+                disk.set_capacity(space.total_bytes - space.free_bytes + self.random.between(0, 10_000));
+                let until = world.now() + self.millis(500, 10_000);
+                self.disks_heal_at.insert(node, until);
+                true
             }
             Fault::Isolation | Fault::OneWay | Fault::SlowLinks | Fault::LossyLinks => {
                 self.heal_links(world);

@@ -147,19 +147,28 @@ async fn life(config: NodeConfig, disk: FakeDisk, transport: HostTransport, wall
     slot.with(|life| life.ended = Some(ended));
 }
 
-/// The configuration of one of `count` nodes that are all broker and controller.
-pub fn config_of(node: usize, count: usize, broker_configs: &[(&str, &str)]) -> NodeConfig {
-    let peers: String = (0..count)
+/// The configuration of one of `count` nodes, of which the first `controllers` are controllers, and all of them brokers.
+pub fn config_of(
+    node: usize,
+    count: usize,
+    controllers: usize,
+    broker_configs: &[(&str, &str)],
+) -> NodeConfig {
+    let peers: String = (0..count.min(controllers))
         .filter(|peer| *peer != node)
         .map(|peer| format!("  - {{id: {peer}, host: n{peer}, controllerPort: 9093, adminPort: 9600}}\n"))
         .collect();
     let peers = if peers.is_empty() { "peers: []\n".to_owned() } else { format!("peers:\n{peers}") };
     let configs: String = broker_configs.iter().map(|(key, value)| format!("  {key}: '{value}'\n")).collect();
     let configs = if configs.is_empty() { String::new() } else { format!("config:\n{configs}") };
+    let (roles, controller) = match node < controllers {
+        true => ("[broker, controller]", "controller: {bind: '0.0.0.0:9093'}\n"),
+        false => ("[broker]", ""),
+    };
     let yaml = format!(
-        "nodeId: {node}\nroles: [broker, controller]\ndataDirs: [{}]\n\
+        "nodeId: {node}\nroles: {roles}\ndataDirs: [{}]\n\
          listeners: [{{name: plain, bind: '0.0.0.0:9092', advertised: {{host: n{node}, port: 9092}}}}]\n\
-         controller: {{bind: '0.0.0.0:9093'}}\nadmin: {{bind: '127.0.0.1:0'}}\n{peers}{configs}",
+         {controller}admin: {{bind: '127.0.0.1:0'}}\n{peers}{configs}",
         Path::new("/data").display(),
     );
     serde_yaml::from_str(&yaml).expect("it is written above")

@@ -14,6 +14,7 @@ use crate::history::History;
 use crate::properties::metadata_equal::MetadataEqual;
 use crate::properties::one_leader::OneLeader;
 use crate::properties::{acknowledged, replicas_equal};
+use crate::random::Random;
 use crate::workload::{self, parts};
 use crate::world::{World, WorldConfig};
 
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub violations: Vec<String>,
     /// Simulated time.
     pub simulated: Duration,
+    /// How many nodes there were.
+    pub nodes: usize,
     /// Records that were acknowledged.
     pub acknowledged: usize,
     /// Records that were read.
@@ -90,8 +93,9 @@ impl fmt::Display for Outcome {
             self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         write!(
             f,
-            "seed {}: {} s, {} acknowledged, {} read, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
+            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
             self.seed,
+            self.nodes,
             self.simulated.as_secs(),
             self.acknowledged,
             self.read,
@@ -119,7 +123,10 @@ struct Watch {
 
 /// Runs a seed to its end, or to its first violation.
 pub fn run(config: &RunConfig) -> Outcome {
-    let mut world = World::new(&WorldConfig { seed: config.seed, nodes: 3, broker_configs: Vec::new() });
+    // Mostly the smallest cluster that replicates; now and then brokers that only follow the quorum.
+    let nodes = *Random::new(config.seed).pick(&[3, 3, 3, 4, 5]);
+    let world = WorldConfig { seed: config.seed, nodes, controllers: 3, broker_configs: Vec::new() };
+    let mut world = World::new(&world);
     let mut watch = Watch::default();
     let mut faults = Faults::new(world.random.fork(), watch.history.clone(), &config.faults);
     world.found();
@@ -158,6 +165,7 @@ pub fn run(config: &RunConfig) -> Outcome {
         seed: config.seed,
         violations: watch.violations.clone(),
         simulated: world.now(),
+        nodes: world.hosts.len(),
         acknowledged: told.acknowledged.len(),
         read: told.read_count,
         given_up: told.given_up,

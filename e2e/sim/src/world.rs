@@ -26,8 +26,10 @@ const CLUSTER_ID: &str = "simulated";
 pub struct WorldConfig {
     /// All that is left to chance follows from it.
     pub seed: u64,
-    /// How many nodes, each broker and controller.
+    /// How many nodes, each of them a broker.
     pub nodes: usize,
+    /// How many of them, from the first on, are controllers.
+    pub controllers: usize,
     /// The brokers' static configuration.
     pub broker_configs: Vec<(&'static str, &'static str)>,
 }
@@ -41,6 +43,7 @@ pub struct World {
     /// The network; the clients' host comes after the nodes'.
     pub net: Net,
     clients: Process,
+    controllers: usize,
     /// For faults and workload.
     pub random: Random,
 }
@@ -54,11 +57,11 @@ impl World {
             (0..config.nodes).map(|node| format!("n{node}")).chain(["clients".to_owned()]).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let net = Net::new(&names, random.fork());
-        let host = |node: usize| config_of(node, config.nodes, &config.broker_configs);
+        let host = |node: usize| config_of(node, config.nodes, config.controllers, &config.broker_configs);
         let hosts =
             (0..config.nodes).map(|node| Host::new(node, host(node), net.clone(), random.fork())).collect();
         let clients = Process::new(&mut random);
-        World { now: Duration::ZERO, hosts, net, clients, random }
+        World { now: Duration::ZERO, hosts, net, clients, controllers: config.controllers, random }
     }
 
     /// Since the simulation began.
@@ -153,6 +156,7 @@ impl World {
         assert!(opened, "the nodes opened their directories");
         let voters: Vec<_> = self
             .nodes()
+            .take(self.controllers)
             .enumerate()
             .map(|(node, found)| (i32::try_from(node).expect("there are few"), found.directory_id()))
             .collect();

@@ -11,7 +11,7 @@ use types::Timestamp;
 
 /// Offsets of a hundred records, the time that it took, and what went over the network.
 fn produce(seed: u64) -> (Vec<i64>, Duration, u64) {
-    let mut world = World::new(&WorldConfig { seed, nodes: 1, broker_configs: Vec::new() });
+    let mut world = World::new(&WorldConfig { seed, nodes: 1, controllers: 1, broker_configs: Vec::new() });
     world.found();
     let client = world.new_client("producer");
     let offsets = Arc::new(Mutex::new(Vec::new()));

@@ -43,8 +43,7 @@ pub fn have_caught_up(world: &World) -> bool {
                 .filter_map(|node| node.replicas().into_iter().find(|replica| replica.partition == *id))
                 .collect();
             let Some(leader) = replicas.iter().find(|replica| replica.is_leading) else { return false };
-            let expected = world.hosts.len().min(3);
-            replicas.len() == expected
+            replicas.len() == world.hosts.len().min(3)
                 && leader.high_watermark == leader.log_end
                 && replicas.iter().all(|replica| {
                     replica.log_end == leader.log_end && replica.high_watermark == leader.high_watermark
