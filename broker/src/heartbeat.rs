@@ -1,44 +1,99 @@
 //! Tells the active controller that this broker lives and how far it has come. Silence fences it; a broker that was fenced
-//! for its silence is taken back by its next heartbeat.
+//! for its silence is taken back by its next heartbeat. A broker that is to stop says so in its heartbeats, and stops when
+//! others lead what it led.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use metadata::{BrokerHeartbeat, Command, Response};
+use metadata::{BrokerHeartbeat, Command, HeartbeatReply, Response};
+use tokio::time::{Instant, sleep, timeout};
 use types::{BrokerEpoch, BrokerId};
 
+use crate::lifecycle::millis;
 use crate::node::Node;
+use crate::quorum::SubmitError;
 
-/// `broker.heartbeat.interval.ms`.
-const INTERVAL: Duration = Duration::from_millis(500);
-/// `broker.session.timeout.ms`: after this silence the controller fences a broker.
-pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two heartbeats of a broker that is to stop: clients are waiting for the next leader.
+const LEAVING_INTERVAL: Duration = Duration::from_millis(20);
+/// A controller that is silent for so long will not hand this broker's partitions over.
+const LEAVING_SILENCE: Duration = Duration::from_secs(2);
+/// Whatever the controller says, a broker that is to stop has stopped after this.
+const LEAVING_MAX: Duration = Duration::from_secs(20);
 
-/// Runs until the node stops.
+/// Runs until the node leaves or stops.
 pub(crate) async fn run(node: Arc<Node>, epoch: BrokerEpoch) {
-    let broker = BrokerId(node.config.node_id);
+    let interval = millis(node.broker_config.broker_heartbeat_interval_ms);
     let mut was_fenced = false;
     let mut disk_failure = node.partitions.errands().disk_failure();
     loop {
         tokio::select! {
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = sleep(interval) => {}
             Ok(()) = disk_failure.changed() => {}
+            () = node.leaving.cancelled() => return,
             () = node.stopping.cancelled() => return,
         }
-        let metadata_end = node.metadata().published_end();
-        // Whose disk failed cannot lead: the others take over, and it stays out until it is started again.
-        let wants_fence = node.partitions.is_disk_failed();
-        let heartbeat =
-            BrokerHeartbeat { broker, epoch, metadata_end, wants_fence, ..BrokerHeartbeat::default() };
-        match node.metadata().submit(Command::BrokerHeartbeat(heartbeat)).await {
-            Ok(Response::Heartbeat(reply)) => {
+        let beat = tokio::select! {
+            beat = beat(&node, epoch, false) => beat,
+            () = node.leaving.cancelled() => return,
+        };
+        match beat {
+            Ok(reply) => {
                 if reply.is_fenced && !was_fenced {
                     tracing::warn!("the controller has fenced this broker");
                 }
                 was_fenced = reply.is_fenced;
             }
-            Ok(other) => tracing::error!(?other, "a heartbeat was answered with something else"),
             Err(error) => tracing::warn!(%error, "the controller did not take a heartbeat"),
+        }
+    }
+}
+
+/// Hands over what this broker leads (Kafka's controlled shutdown), as far as there is a controller to do so. It serves on
+/// meanwhile: who asks it learns who leads instead.
+pub(crate) async fn leave(node: &Node) {
+    let Some(epoch) = *node.registration.borrow() else { return };
+    tracing::info!("handing over what this broker leads");
+    node.leaving.cancel();
+    let started = Instant::now();
+    let mut heard = started;
+    while started.elapsed() < LEAVING_MAX {
+        match timeout(LEAVING_SILENCE, beat(node, epoch, true)).await {
+            Ok(Ok(reply)) if reply.should_shut_down => {
+                tracing::info!(millis = started.elapsed().as_millis(), "handed over");
+                return;
+            }
+            Ok(Ok(_)) => heard = Instant::now(),
+            // Not this registration any longer: there is nothing to hand over.
+            Ok(Err(SubmitError::Rejected(rejection))) => {
+                tracing::warn!(%rejection, "the controller hands nothing over");
+                return;
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+        if heard.elapsed() >= LEAVING_SILENCE {
+            tracing::warn!("no controller answers: partitions are led by others once this broker is gone");
+            return;
+        }
+        sleep(LEAVING_INTERVAL).await;
+    }
+    tracing::warn!("not all partitions were handed over in {} s", LEAVING_MAX.as_secs());
+}
+
+async fn beat(node: &Node, epoch: BrokerEpoch, wants_shut_down: bool) -> Result<HeartbeatReply, SubmitError> {
+    let heartbeat = BrokerHeartbeat {
+        broker: BrokerId(node.config.node_id),
+        epoch,
+        metadata_end: node.metadata().published_end(),
+        // Whose disk failed cannot lead: the others take over, and it stays out until it is started again.
+        wants_fence: node.partitions.is_disk_failed(),
+        wants_shut_down,
+        ..BrokerHeartbeat::default()
+    };
+    match node.metadata().submit(Command::BrokerHeartbeat(heartbeat)).await? {
+        Response::Heartbeat(reply) => Ok(reply),
+        other => {
+            tracing::error!(?other, "a heartbeat was answered with something else");
+            Err(SubmitError::Unknown)
         }
     }
 }

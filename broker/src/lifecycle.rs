@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::BrokerConfig;
-use config::node::{NodeConfig, NodeConfigError, Role};
+use config::node::{INTER_BROKER_LISTENER, NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Rejection, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_cleaner, run_flushes, run_maintenance};
-use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers, Throttle};
+use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers, Suspects, Throttle};
 use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
 use crate::sabotage::{Rule, is_broken};
 use crate::seams::{Listener, Seams, Transport, random_uuid};
@@ -90,6 +90,9 @@ pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Resu
             }
         }
     };
+    if result.is_ok() {
+        heartbeat::leave(&node).await;
+    }
     stop(&node, tasks).await;
     result
 }
@@ -137,6 +140,7 @@ fn start_replication(node: &Arc<Node>, tasks: &TaskTracker) {
     let fetchers = ReplicaFetchers {
         partitions: Arc::clone(&node.partitions),
         leaders: Arc::new(leaders),
+        suspects: Arc::clone(&node.suspects),
         registration: node.registration.subscribe(),
         throttle: Throttle::new(node.metadata().clone(), BrokerId(node.config.node_id)),
         settings: FetcherSettings::new(&node.broker_config),
@@ -211,6 +215,7 @@ async fn build(
         replication_factor: i16::try_from(broker_config.default_replication_factor).unwrap_or(i16::MAX),
         fixed: static_config.clone(),
     };
+    let suspects = Arc::new(Suspects::new(published.clone()));
     let listener = controller_listener(&config, &*transport).await?;
     let peers = config.peers.iter().map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
     let options = QuorumOptions {
@@ -219,7 +224,7 @@ async fn build(
         listener,
         peers,
         defaults,
-        session_timeout: heartbeat::SESSION_TIMEOUT,
+        session_timeout: millis(broker_config.broker_session_timeout_ms),
         published,
         transport: Arc::clone(&transport),
         blocking: blocking.clone(),
@@ -236,6 +241,7 @@ async fn build(
         blocking,
         partitions: Arc::new(Partitions::new(data_dir, replica_settings(&config, &broker_config))),
         fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
+        suspects,
         groups: GroupCoordinators::new(&broker_config),
         metrics: Metrics::new(),
         quorum,
@@ -243,6 +249,7 @@ async fn build(
         registration: watch::Sender::new(None),
         problem: watch::Sender::new(None),
         producer_ids: tokio::sync::Mutex::default(),
+        leaving: CancellationToken::new(),
         stopping: CancellationToken::new(),
         broker_config,
         static_config,
@@ -251,12 +258,16 @@ async fn build(
 }
 
 fn replica_settings(config: &NodeConfig, broker_config: &BrokerConfig) -> ReplicaSettings {
-    let millis = |value: i64| Duration::from_millis(u64::try_from(value).unwrap_or(0));
     ReplicaSettings {
         me: BrokerId(config.node_id),
         lag_time_max: millis(broker_config.replica_lag_time_max_ms),
-        fetch_backoff: millis(broker_config.replica_fetch_backoff_ms.into()),
+        fetch_backoff: millis(broker_config.replica_fetch_backoff_ms),
     }
+}
+
+/// A configuration in milliseconds; a negative one is none.
+pub(crate) fn millis(value: impl Into<i64>) -> Duration {
+    Duration::from_millis(u64::try_from(value.into()).unwrap_or(0))
 }
 
 /// Becomes part of the cluster and serves.
@@ -267,18 +278,13 @@ pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), Ru
     }
     let mut servers = Vec::new();
     let mut endpoints = Vec::new();
-    for (index, listener) in node.config.listeners.iter().enumerate() {
-        let field = || format!("listeners[{index}].bind");
-        let socket = node
-            .transport
-            .listen(&listener.bind)
-            .await
-            .map_err(|source| listen_error(&field(), &listener.bind, source))?;
+    for (field, listener) in listeners(&node.config) {
+        let failed = |source| listen_error(&field, &listener.bind, source);
+        let socket = node.transport.listen(&listener.bind).await.map_err(failed)?;
         let server = Server::new(socket, &listener.name, limits(node));
-        let bound = server.local_addr().map_err(|source| listen_error(&field(), &listener.bind, source))?;
+        let bound = server.local_addr().map_err(failed)?;
         let port = if listener.advertised.port == 0 { bound.port() } else { listener.advertised.port };
-        let (name, host) = (listener.name.clone(), listener.advertised.host.clone());
-        endpoints.push(Endpoint { listener: name, host, port });
+        endpoints.push(Endpoint { listener: listener.name, host: listener.advertised.host, port });
         servers.push((server, bound));
     }
     let epoch = register(node, endpoints).await;
@@ -292,6 +298,20 @@ pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), Ru
     tracing::info!(node = node.config.node_id, epoch = epoch.0, "ready");
     node.stopping.cancelled().await;
     Ok(())
+}
+
+/// Where the broker listens, each with the field that says so. The one for brokers comes first: that is where they dial.
+fn listeners(config: &NodeConfig) -> Vec<(String, config::node::Listener)> {
+    let own = config.inter_broker.clone().map(|endpoint| config::node::Listener {
+        name: INTER_BROKER_LISTENER.to_owned(),
+        bind: endpoint.bind,
+        advertised: endpoint.advertised,
+    });
+    let own = own.map(|listener| ("interBroker.bind".to_owned(), listener));
+    let clients = config.listeners.iter().cloned().enumerate();
+    own.into_iter()
+        .chain(clients.map(|(index, listener)| (format!("listeners[{index}].bind"), listener)))
+        .collect()
 }
 
 fn limits(node: &Node) -> ServerLimits {

@@ -14,6 +14,7 @@ use types::{BrokerEpoch, ErrorCode, PartitionId, Uuid};
 use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::partitions::{Partition, Partitions, TopicRef};
+use crate::peers::Suspects;
 use crate::quorum::{MetadataHandle, MetadataQuorum};
 use crate::seams::{Blocking, Transport, Wall};
 
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) quorum: MetadataQuorum,
     /// The partitions of which it has a replica.
     pub(crate) partitions: Arc<Partitions>,
+    /// Leaders that may just have died.
+    pub(crate) suspects: Arc<Suspects>,
     /// The consumer groups that it coordinates.
     pub(crate) groups: GroupCoordinators,
     /// Sessions of consumers.
@@ -50,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) registration: watch::Sender<Option<BrokerEpoch>>,
     /// Why it is no broker of its cluster yet.
     pub(crate) problem: watch::Sender<Option<String>>,
+    /// Set when the broker is to hand its partitions over, before it stops.
+    pub(crate) leaving: CancellationToken,
     /// Set when the node is to stop: no new request is read, those that are there are answered.
     pub(crate) stopping: CancellationToken,
 }
@@ -112,6 +117,7 @@ impl Node {
             true => self.registration.borrow().is_some(),
             false => self.quorum.status().leader.is_some(),
         };
-        does && !self.partitions.is_disk_failed() && !self.stopping.is_cancelled()
+        let is_going = self.leaving.is_cancelled() || self.stopping.is_cancelled();
+        does && !is_going && !self.partitions.is_disk_failed()
     }
 }

@@ -25,6 +25,8 @@ pub(crate) async fn handle(
         None => true,
         Some(topics) => topics.is_empty() && context.api_version < FIRST_WITH_NULL_FOR_ALL,
     };
+    // Who asks because a leader is gone is to hear of the next one.
+    node.suspects.settled().await;
     let mut image = node.metadata().image();
     let topics = if asks_for_all {
         image
@@ -47,8 +49,11 @@ pub(crate) async fn handle(
         asked.iter().map(|topic| find(&image, topic.name.as_ref(), topic.topic_id)).collect()
     };
     let controller = topics::controller(node, &image);
+    let mut brokers = topics::brokers(&image, context);
+    let lost = node.suspects.lately_lost(&image);
+    brokers.extend(lost.filter_map(|broker| topics::described_broker(broker, context)));
     MetadataResponse {
-        brokers: topics::brokers(&image, context),
+        brokers,
         cluster_id: node.cluster_id().map(Utf8Bytes::from),
         controller_id: controller,
         topics,

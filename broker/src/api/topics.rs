@@ -1,6 +1,6 @@
 //! What the topic APIs share: a topic as responses describe it.
 
-use metadata::{Image, PartitionImage, TopicImage};
+use metadata::{BrokerImage, Image, PartitionImage, TopicImage};
 use protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -16,18 +16,22 @@ pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 /// The brokers that can be reached by the listener that the asker came in by.
 pub(super) fn brokers(image: &Image, context: &RequestContext) -> Vec<MetadataResponseBroker> {
     let live = image.brokers().filter(|broker| !broker.is_fenced);
-    live.filter_map(|broker| {
-        let endpoint =
-            broker.endpoints.iter().find(|endpoint| *endpoint.listener == *context.peer.listener)?;
-        Some(MetadataResponseBroker {
-            node_id: broker.id.0,
-            host: endpoint.host.as_str().into(),
-            port: endpoint.port.into(),
-            rack: broker.rack.as_deref().map(Into::into),
-            ..Default::default()
-        })
+    live.filter_map(|broker| described_broker(broker, context)).collect()
+}
+
+/// A broker as the asker reaches it; `None` if it does not listen there.
+pub(super) fn described_broker(
+    broker: &BrokerImage,
+    context: &RequestContext,
+) -> Option<MetadataResponseBroker> {
+    let endpoint = broker.endpoints.iter().find(|endpoint| *endpoint.listener == *context.peer.listener)?;
+    Some(MetadataResponseBroker {
+        node_id: broker.id.0,
+        host: endpoint.host.as_str().into(),
+        port: endpoint.port.into(),
+        rack: broker.rack.as_deref().map(Into::into),
+        ..Default::default()
     })
-    .collect()
 }
 
 /// Whom clients may ask for what the controller does: it, if it is a broker too, or any broker, which passes it on.

@@ -144,6 +144,8 @@ impl Partitions {
             index.ids.insert(topic_name, id.topic);
             index.by_id.insert(id, Arc::clone(&partition));
         });
+        // Whoever was woken when it took its role may have looked before it was here.
+        self.errands.stir();
         Ok(partition)
     }
 

@@ -93,12 +93,15 @@ impl Fetcher {
             };
             match answer {
                 Ok(response) => {
-                    self.is_failing = false;
+                    if std::mem::take(&mut self.is_failing) {
+                        self.shared.suspects.answered(self.leader);
+                    }
                     self.take_in(asked, response).await;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.is_failing, true) {
                         tracing::info!(leader = %self.leader, %error, "cannot fetch from a leader");
+                        self.shared.suspects.broke(self.leader);
                     }
                     self.disconnect();
                     self.tell_all(asked, ErrorCode::NetworkException).await;
@@ -145,6 +148,14 @@ impl Fetcher {
         }
     }
 
+    /// How long the leader may wait for records: no longer than the next of the others rests.
+    fn patience(&self) -> Duration {
+        let followed = self.followed.borrow();
+        let rested = followed.iter().filter_map(|partition| partition.rests_until()).min();
+        let left = rested.map(|until| until.0.saturating_sub(self.shared.wall.now().monotonic.0));
+        left.map_or(self.shared.settings.wait_max, |left| left.min(self.shared.settings.wait_max))
+    }
+
     async fn exchange(&mut self, asked: &Asked, epoch: BrokerEpoch) -> Result<FetchResponse, PeerError> {
         let settings = self.shared.settings;
         let mut request = FetchRequest {
@@ -153,7 +164,7 @@ impl Fetcher {
                 replica_epoch: epoch.0,
                 ..ReplicaState::default()
             },
-            max_wait_ms: i32::try_from(settings.wait_max.as_millis()).unwrap_or(i32::MAX),
+            max_wait_ms: i32::try_from(self.patience().as_millis()).unwrap_or(i32::MAX),
             min_bytes: settings.bytes_min,
             max_bytes: settings.response_bytes_max,
             ..FetchRequest::default()

@@ -7,8 +7,10 @@ mod fetch_session;
 mod fetcher;
 mod replica_fetchers;
 mod throttle;
+mod suspects;
 
 pub(crate) use alter_partition::IsrProposals;
 pub(crate) use connection::RegisteredBrokers;
 pub(crate) use replica_fetchers::{FetcherSettings, ReplicaFetchers};
 pub(crate) use throttle::Throttle;
+pub(crate) use suspects::Suspects;

@@ -13,6 +13,7 @@ use types::{BrokerEpoch, BrokerId, TopicPartition};
 use super::connection::Leaders;
 use super::fetcher::{Fetcher, Followed};
 use super::throttle::Throttle;
+use super::suspects::Suspects;
 use crate::partitions::{Partition, Partitions};
 use crate::seams::{Blocking, Wall};
 
@@ -59,6 +60,8 @@ pub(crate) struct ReplicaFetchers {
     pub(crate) registration: watch::Receiver<Option<BrokerEpoch>>,
     /// How fast they copy what is moved to this node.
     pub(crate) throttle: Throttle,
+    /// Leaders that may have died.
+    pub(crate) suspects: Arc<Suspects>,
     /// How they fetch.
     pub(crate) settings: FetcherSettings,
     /// Where they write.

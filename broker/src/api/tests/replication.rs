@@ -68,6 +68,7 @@ fn follow(harness: &Harness, partitions: Arc<Partitions>, epoch: BrokerEpoch) ->
         }),
         registration: watch::Sender::new(Some(epoch)).subscribe(),
         throttle: Throttle::new(harness.node.metadata().clone(), FOLLOWER),
+        suspects: Arc::clone(&harness.node.suspects),
         settings: FetcherSettings::new(&harness.node.broker_config),
         blocking: Blocking::pool(2),
         wall: Wall::real(),

@@ -77,12 +77,16 @@ impl Partition {
                 let from = log.reader().log_end();
                 let end = log.truncate_to(to, now.wall)?;
                 let producers = producers(&log.recover_producers()?);
-                tracing::info!(partition = %self.label(), %from, %end, "cut what the leader does not have");
+                if end < from {
+                    tracing::info!(partition = %self.label(), %from, %end, "cut what the leader does not have");
+                }
                 follower.handle(now, FollowerEvent::Truncated { end, producers }, effects);
                 shell.cut_to(end);
             }
             FollowerEffect::Restart { at } => {
-                tracing::info!(partition = %self.label(), %at, "begins again: the leader has nothing of this log");
+                if log.reader().log_end() > log.reader().log_start() {
+                    tracing::info!(partition = %self.label(), %at, "begins again: the leader has nothing of this log");
+                }
                 log.restart_at(at, now.wall)?;
                 follower.handle(now, FollowerEvent::Restarted, effects);
                 shell.cut_to(at);

@@ -12,6 +12,8 @@ use crate::{BrokerLayers, Overrides};
 #[allow(missing_docs, reason = "each field is the key of the same name, which the catalogue documents")]
 pub struct BrokerConfig {
     pub auto_create_topics_enable: bool,
+    pub broker_heartbeat_interval_ms: i32,
+    pub broker_session_timeout_ms: i32,
     pub connections_max_idle_ms: i64,
     pub default_replication_factor: i32,
     pub delete_topic_enable: bool,
@@ -58,6 +60,8 @@ impl BrokerConfig {
         let layers = &BrokerLayers { fixed, ..BrokerLayers::none() };
         BrokerConfig {
             auto_create_topics_enable: parsed(layers, "auto.create.topics.enable", parse_bool),
+            broker_heartbeat_interval_ms: number(layers, "broker.heartbeat.interval.ms"),
+            broker_session_timeout_ms: number(layers, "broker.session.timeout.ms"),
             connections_max_idle_ms: number(layers, "connections.max.idle.ms"),
             default_replication_factor: number(layers, "default.replication.factor"),
             delete_topic_enable: parsed(layers, "delete.topic.enable", parse_bool),

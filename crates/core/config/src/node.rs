@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BrokerConfig, ConfigError, Overrides, validate_static_broker};
 
+/// The name of the listener that `interBroker` makes.
+pub const INTER_BROKER_LISTENER: &str = "INTERNAL";
+
 /// One node: `broker.yaml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -250,10 +253,11 @@ impl NodeConfig {
             check_bind(&field("bind"), &listener.bind)?;
             check_advertised(&field("advertised"), &listener.bind, &listener.advertised)?;
         }
+        let names = self.listeners.iter().map(|listener| listener.name.as_str());
         require(
-            all_differ(self.listeners.iter().map(|listener| &listener.name)),
+            all_differ(names.chain(self.inter_broker.iter().map(|_| INTER_BROKER_LISTENER))),
             "listeners",
-            "two have the same name",
+            format!("two have the same name; {INTER_BROKER_LISTENER} is the one of interBroker"),
         )
     }
 
