@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConfigValues, SpecError};
 
+/// The most brokers of a cluster: the ids of dedicated controllers begin there.
+pub(crate) const BROKERS_MAX: i32 = 1000;
+
 /// What a Pod requests and is limited to, as Kubernetes has it.
 pub type ResourceRequirements = v1::ResourceRequirements;
 
@@ -47,8 +50,8 @@ pub struct KafkaClusterSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Brokers {
-    /// How many. Clusters have one broker today.
-    #[schemars(range(min = 1, max = 1))]
+    /// How many.
+    #[schemars(range(min = 1, max = 1000))]
     pub replicas: i32,
     /// Where they keep their data.
     pub storage: Storage,
@@ -180,8 +183,9 @@ impl KafkaClusterSpec {
     /// Every rule that can be checked without the cluster.
     pub fn validate(&self) -> Result<(), SpecError> {
         const STORAGE: [&str; 3] = ["spec", "brokers", "storage"];
-        if self.brokers.replicas != 1 {
-            let problem = "clusters have one broker today: write replicas: 1";
+        if !(1..=BROKERS_MAX).contains(&self.brokers.replicas) {
+            let problem =
+                format!("is not 1 to {BROKERS_MAX}: write 3 for a cluster that survives the loss of one");
             return Err(SpecError::new(&["spec", "brokers", "replicas"], problem));
         }
         match (&self.brokers.storage.persistent, &self.brokers.storage.ephemeral) {
@@ -205,6 +209,12 @@ impl KafkaClusterSpec {
         }
         Ok(())
     }
+}
+
+/// How many of a cluster's brokers vote in the metadata quorum, the ones with the lowest ids. Of two, losing either would
+/// stop both, so that one alone is safer.
+pub fn voters(brokers: i32) -> i32 {
+    if brokers < 3 { 1 } else { 3 }
 }
 
 /// A number of replicas that no partition can have: creating, or producing with acks=all, would fail for ever.

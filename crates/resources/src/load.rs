@@ -305,12 +305,18 @@ fn unclaimed(topic: &KafkaTopic, others: &[KafkaTopic]) -> Result<(), SpecError>
 }
 
 fn belongs(topic: &KafkaTopic, cluster: Option<&KafkaCluster>) -> Result<(), SpecError> {
-    let Some(cluster) = cluster.and_then(|cluster| cluster.metadata.name.as_deref()) else { return Ok(()) };
-    if topic.spec.cluster_ref.name == cluster {
-        return Ok(());
+    let Some(cluster) = cluster else { return Ok(()) };
+    let name = cluster.metadata.name.as_deref().unwrap_or_default();
+    if topic.spec.cluster_ref.name != name {
+        let problem = format!("the file's cluster is {name}: write name: {name}");
+        return Err(SpecError::new(&["spec", "clusterRef", "name"], problem));
     }
-    let problem = format!("the file's cluster is {cluster}: write name: {cluster}");
-    Err(SpecError::new(&["spec", "clusterRef", "name"], problem))
+    let brokers = cluster.spec.brokers.replicas;
+    if topic.spec.replicas > brokers {
+        let problem = format!("is more than the {brokers} of spec.brokers.replicas: write {brokers}");
+        return Err(SpecError::new(&["spec", "replicas"], problem));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use config::node::{Address, Admin, Bind, Endpoint, Listener, Logging, NodeConfig, Role};
+use config::node::{Address, Admin, Bind, Endpoint, Listener, Logging, NodeConfig, Peer, Role};
 
-use crate::KafkaClusterSpec;
+use crate::{KafkaClusterSpec, voters};
 
 /// Where a node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,15 +30,21 @@ pub struct NodePlace {
     pub data_dir: PathBuf,
     /// How it logs.
     pub log: Logging,
+    /// Where the voters are, this node among them if it is one.
+    pub voters: Vec<Peer>,
 }
 
 /// The `broker.yaml` of the node at `place`.
 pub fn node_config(cluster: &KafkaClusterSpec, place: &NodePlace) -> NodeConfig {
     let bind = |port: u16| format!("{}:{port}", place.bind_host);
     let advertised = |port: u16| Address { host: place.host.clone(), port };
+    let roles = match place.node_id < voters(cluster.brokers.replicas) {
+        true => vec![Role::Broker, Role::Controller],
+        false => vec![Role::Broker],
+    };
     NodeConfig {
         node_id: place.node_id,
-        roles: vec![Role::Broker, Role::Controller],
+        roles,
         cluster_id: None,
         data_dirs: vec![place.data_dir.clone()],
         listeners: vec![Listener {
@@ -51,7 +57,7 @@ pub fn node_config(cluster: &KafkaClusterSpec, place: &NodePlace) -> NodeConfig 
             .map(|port| Endpoint { bind: bind(port), advertised: advertised(port) }),
         controller: Some(Bind { bind: bind(place.controller_port) }),
         admin: Admin { bind: bind(place.admin_port), token_file: Some(place.token_file.clone()) },
-        peers: Vec::new(),
+        peers: place.voters.iter().filter(|voter| voter.id != place.node_id).cloned().collect(),
         rack: None,
         config: cluster.config.0.clone(),
         log: place.log.clone(),

@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{config_error, within_replicas};
+use crate::cluster::{BROKERS_MAX, config_error, within_replicas};
 use crate::{ConfigValues, SpecError};
 
 /// A topic of a Kafka cluster.
@@ -49,8 +49,8 @@ pub struct KafkaTopicSpec {
     /// How many partitions. They can become more, not fewer.
     #[schemars(range(min = 1))]
     pub partitions: i32,
-    /// How many replicas each of them has. Clusters have one broker today.
-    #[schemars(range(min = 1, max = 1))]
+    /// How many replicas each of them has; no more than there are brokers.
+    #[schemars(range(min = 1, max = 1000))]
     pub replicas: i32,
     /// Topic configurations by Kafka's names.
     #[serde(default, skip_serializing_if = "ConfigValues::is_empty")]
@@ -128,8 +128,9 @@ impl KafkaTopic {
                 "a topic has at least one partition: write 1",
             ));
         }
-        if self.spec.replicas != 1 {
-            let problem = "clusters have one broker today: write replicas: 1";
+        if !(1..=BROKERS_MAX).contains(&self.spec.replicas) {
+            let problem =
+                format!("is not 1 to {BROKERS_MAX}: write 3 for records that survive the loss of a broker");
             return Err(SpecError::new(&["spec", "replicas"], problem));
         }
         if self.spec.config.0.len() > 64 {

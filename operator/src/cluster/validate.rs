@@ -42,6 +42,11 @@ pub(crate) fn validate(
         },
         message: error.to_string(),
     })?;
+    if spec.brokers.replicas != 1 {
+        let message =
+            "spec.brokers.replicas: on Kubernetes a cluster has one broker today: write 1".to_owned();
+        return Err(Blocked { reason: "InvalidSpec", message });
+    }
     let name = cluster.name_any();
     let is_label = name.starts_with(|first: char| first.is_ascii_lowercase()) && !name.contains('.');
     if name.len() > 40 || !is_label {
@@ -80,6 +85,7 @@ fn broker_yaml(spec: &KafkaClusterSpec, namespace: &str, name: &str) -> Result<S
         token_file: PathBuf::from("/etc/taffrail/admin/token"),
         data_dir: PathBuf::from("/var/lib/taffrail/data"),
         log: Logging { format: LogFormat::Json, ..Logging::default() },
+        voters: Vec::new(),
     };
     serde_yaml::to_string(&node_config(spec, &place))
 }

@@ -69,8 +69,8 @@ pub(crate) fn log_to_stderr(log: &Logging) -> anyhow::Result<()> {
 
 fn quieter(level: &str) -> &str {
     match level.trim() {
-        "error" | "debug" | "trace" => level.trim(),
-        _ => "warn",
+        "debug" | "trace" => level.trim(),
+        _ => "error",
     }
 }
 

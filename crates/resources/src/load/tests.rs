@@ -55,10 +55,16 @@ fn errors_name_line_field_and_what_to_write() {
     assert!(missing.contains("line 19, KafkaTopic orders: spec.partitions: is missing"), "{missing}");
     let misspelt = error("  config:\n    retention", "  confg:\n    retention");
     assert_eq!(misspelt, "line 24, KafkaTopic orders: spec.confg: is not a field: did you mean config?");
-    let brokers = error("replicas: 1", "replicas: 3");
+    let brokers = error("replicas: 1", "replicas: 0");
     assert_eq!(
         brokers,
-        "line 7, KafkaCluster demo: spec.brokers.replicas: clusters have one broker today: write replicas: 1"
+        "line 7, KafkaCluster demo: spec.brokers.replicas: is not 1 to 1000: write 3 for a cluster that survives the \
+         loss of one"
+    );
+    let replicas = error("partitions: 6\n  replicas: 1", "partitions: 6\n  replicas: 3");
+    assert_eq!(
+        replicas,
+        "line 23, KafkaTopic orders: spec.replicas: is more than the 1 of spec.brokers.replicas: write 1"
     );
     let cluster = error("name: demo\n  partitions", "name: dmo\n  partitions");
     assert!(cluster.contains("line 21") && cluster.contains("write name: demo"), "{cluster}");

@@ -1,6 +1,7 @@
 //! `taffrail dev`: a cluster on this machine from the YAML that Kubernetes gets. Starts real broker processes, founds the
 //! cluster once, keeps its topics as the file has them, and stops cleanly.
 
+mod brokers;
 mod file;
 mod folder;
 mod node;
@@ -8,23 +9,20 @@ mod ports;
 mod status;
 mod topics;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use client::node::{Founding, NodeState, Voter};
+use anyhow::bail;
 use client::{Admin, Client, ClientConfig};
-use config::node::Logging;
-use resources::{KafkaClusterSpec, Manifests, NodePlace, node_config};
+use resources::{KafkaClusterSpec, Manifests, voters};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::output::{counted, line};
+use brokers::{Brokers, Founded};
 use file::File;
 use folder::Folder;
-use node::Node;
 pub(crate) use node::die_with_parent;
-use ports::Ports;
 use status::{Mood, Status};
 use topics::Wanted;
 
@@ -49,9 +47,12 @@ pub(crate) struct Args {
 struct Dev<'a> {
     status: Status,
     file: File,
+    name: String,
     cluster: KafkaClusterSpec,
     topics: Vec<Wanted>,
-    node: &'a mut Node,
+    brokers: &'a mut Brokers,
+    /// Whose end was told.
+    ended: BTreeSet<i32>,
     admin: Admin,
 }
 
@@ -59,23 +60,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let status = Status::new();
     let mut file = File::new(&args.file);
     let manifests = file.read()?;
-    let ports = Ports::of_node(args.port, 0)?;
-    ports.check_free()?;
     let name = manifests.cluster.metadata.name.clone().unwrap_or_default();
+    let cluster = &manifests.cluster.spec;
+    let mut brokers = Brokers::new(&args.data, args.port);
+    // Before the folder is made: with a port that is taken there is nothing to keep data for.
+    brokers.check_ports(&(0..cluster.brokers.replicas).collect::<Vec<_>>())?;
     let _folder = Folder::take(&args.data, &name)?;
-    let brokers = counted(1, "broker");
-    status.say(Mood::Working, &name, &format!("starting {brokers}, data in {}", args.data.display()))?;
-    let mut node = start(&args, &manifests, ports)?;
-    let outcome = tokio::select! {
-        () = crate::signals::stop() => Ok(()),
-        served = Box::pin(serve(status, file, manifests, ports, &mut node)) => served,
+    let ids = brokers.ids(cluster.brokers.replicas)?;
+    let count = counted(ids.len(), "broker");
+    status.say(Mood::Working, &name, &format!("starting {count}, data in {}", args.data.display()))?;
+    let started = ids.iter().try_for_each(|id| brokers.start(cluster, *id));
+    let outcome = match started {
+        Err(error) => Err(error),
+        Ok(()) => tokio::select! {
+            () = crate::signals::stop() => Ok(()),
+            served = Box::pin(serve(status, file, manifests, &mut brokers)) => served,
+        },
     };
     if outcome.is_err() {
         // What could not start must not stay behind; the first error is the one to read.
-        let _ = node.stop().await;
+        let _ = brokers.stop().await;
         return outcome;
     }
-    stop_node(status, &mut node).await
+    stop(status, &mut brokers).await
 }
 
 /// Makes the cluster what the file says, and keeps it so.
@@ -83,104 +90,56 @@ async fn serve(
     status: Status,
     file: File,
     manifests: Manifests,
-    ports: Ports,
-    node: &mut Node,
+    brokers: &mut Brokers,
 ) -> anyhow::Result<()> {
-    let founded = become_ready(node).await?;
-    let what = if founded { "founded the cluster" } else { "found the cluster of the last time" };
-    status.say(Mood::Good, &manifests.cluster.metadata.name.unwrap_or_default(), what)?;
-    let ready = format!(
-        "ready on localhost:{}, admin on localhost:{}, pid {}",
-        ports.broker,
-        ports.admin,
-        node.pid()
-    );
-    status.say(Mood::Good, node.name(), &ready)?;
+    let name = manifests.cluster.metadata.name.unwrap_or_default();
+    let cluster = manifests.cluster.spec;
+    let what = match brokers.found(voters(cluster.brokers.replicas)).await? {
+        Founded::Now => "founded the cluster",
+        Founded::Before => "found the cluster of the last time",
+    };
+    status.say(Mood::Good, &name, what)?;
+    brokers.wait_ready().await?;
     let client = Client::new(ClientConfig {
         client_id: "taffrail-dev".to_owned(),
         operation_timeout: Duration::from_secs(20),
-        ..ClientConfig::new(&format!("127.0.0.1:{}", ports.broker))
+        ..ClientConfig::new(&brokers.bootstrap_servers()?)
     })?;
-    let cluster = manifests.cluster.spec;
-    let mut dev = Dev { status, file, cluster, topics: Vec::new(), node, admin: Admin::new(client) };
+    let (topics, ended, admin) = (Vec::new(), BTreeSet::new(), Admin::new(client));
+    let mut dev = Dev { status, file, name, cluster, topics, brokers, ended, admin };
+    for id in dev.brokers.iter().map(|(id, _)| id).collect::<Vec<_>>() {
+        dev.say_ready(id)?;
+    }
     dev.apply_topics(file::wanted(&manifests.topics)).await?;
-    dev.hint(ports.broker)?;
+    dev.hint()?;
     dev.follow().await
 }
 
-/// Writes what the node needs and starts it.
-fn start(args: &Args, manifests: &Manifests, ports: Ports) -> anyhow::Result<Node> {
-    let folder = args.data.join("node-0");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    // Absolute, so that the process can be started again from anywhere.
-    let folder = folder.canonicalize()?;
-    let token_file = folder.join("admin-token");
-    if !token_file.exists() {
-        write_token(&token_file).with_context(|| format!("cannot write {}", token_file.display()))?;
-    }
-    let place = NodePlace {
-        node_id: 0,
-        bind_host: "127.0.0.1".to_owned(),
-        host: "127.0.0.1".to_owned(),
-        port: ports.broker,
-        inter_broker_port: None,
-        controller_port: ports.controller,
-        admin_port: ports.admin,
-        token_file,
-        data_dir: folder.join("data"),
-        log: Logging::default(),
-    };
-    let mut config = node_config(&manifests.cluster.spec, &place);
-    // The distance between a laptop's first consumer and its first record.
-    config.config.entry("group.initial.rebalance.delay.ms".to_owned()).or_insert_with(|| "0".to_owned());
-    Node::start(&folder, &config)
-}
-
-fn write_token(path: &Path) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let token = client::node::new_token()?;
-    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
-    Ok(writeln!(file, "{token}")?)
-}
-
-/// Founds the cluster if this node belongs to none, and waits until it serves. True if it was founded.
-async fn become_ready(node: &mut Node) -> anyhow::Result<bool> {
-    let state: NodeState = serde_json::from_str(&node.wait_for("/v1/state").await?.body)
-        .with_context(|| format!("{} does not tell its state", node.name()))?;
-    let is_new = state.cluster_id.is_none();
-    if is_new {
-        let voter = Voter { id: state.node_id, directory_id: state.directory_id };
-        let founding = Founding { cluster_id: client::node::new_cluster_id()?, voters: vec![voter] };
-        let token = fs::read_to_string(node.token_file()).context("cannot read the admin token")?;
-        client::node::found(node.admin(), token.trim(), &founding)
-            .await
-            .with_context(|| format!("{} did not found the cluster", node.name()))?;
-    }
-    node.wait_for("/readyz").await?;
-    Ok(is_new)
-}
-
-/// Stops the broker cleanly, unless a second Ctrl-C says that there is no time for that.
-async fn stop_node(status: Status, node: &mut Node) -> anyhow::Result<()> {
-    if node.check_alive().is_err() {
-        node.stop().await?;
-        return status.say(
-            Mood::Working,
-            node.name(),
-            "has ended before; its data is kept, its next start recovers",
-        );
-    }
-    let again = crate::signals::stop();
-    status.say(Mood::Working, node.name(), "stopping")?;
-    tokio::select! {
-        stopped = node.stop() => stopped?,
-        () = again => {
-            node.kill().await?;
-            bail!("{} was killed before it had stopped; its next start recovers its logs", node.name());
+/// Stops the brokers cleanly, unless a second Ctrl-C says that there is no time for that.
+async fn stop(status: Status, brokers: &mut Brokers) -> anyhow::Result<()> {
+    for (_, node) in brokers.iter_mut() {
+        match node.check_alive() {
+            Ok(()) => status.say(Mood::Working, node.name(), "stopping")?,
+            Err(_) => status.say(
+                Mood::Working,
+                node.name(),
+                "has ended before; its data is kept, its next start recovers",
+            )?,
         }
     }
-    status.say(Mood::Good, node.name(), "stopped, and its data is kept")
+    let running: Vec<_> = brokers
+        .iter_mut()
+        .filter_map(|(_, node)| node.check_alive().is_ok().then(|| node.name().to_owned()))
+        .collect();
+    let again = crate::signals::stop();
+    tokio::select! {
+        stopped = brokers.stop() => stopped?,
+        () = again => {
+            brokers.kill().await?;
+            bail!("{} killed before the end of a clean stop; the next start recovers their logs", running.join(", "));
+        }
+    }
+    running.iter().try_for_each(|name| status.say(Mood::Good, name, "stopped, and its data is kept"))
 }
 
 /// What a person types to run this program: its name where the shell finds it, or the way to it from here.
@@ -201,23 +160,37 @@ fn program() -> String {
 }
 
 impl Dev<'_> {
-    /// Looks at the file and the broker until something goes wrong with this process itself.
+    /// Looks at the file and the brokers until something goes wrong with this process itself.
     async fn follow(&mut self) -> anyhow::Result<()> {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_alive = true;
         loop {
             ticks.tick().await;
-            if is_alive && let Err(error) = self.node.check_alive() {
-                is_alive = false;
-                self.status.say(Mood::Bad, self.node.name(), &format!("{error:#}"))?;
-                line("  nothing restarts it by itself; to start it again, type")?;
-                self.status.command(&format!("{} {}", program(), self.node.arguments()))?;
-            }
+            self.look_after_brokers()?;
             if self.file.has_changed() {
                 self.follow_edit().await?;
             }
         }
+    }
+
+    fn look_after_brokers(&mut self) -> anyhow::Result<()> {
+        for (id, node) in self.brokers.iter_mut() {
+            let Err(error) = node.check_alive() else { continue };
+            if self.ended.insert(id) {
+                self.status.say(Mood::Bad, node.name(), &format!("{error:#}"))?;
+                line("  nothing restarts it by itself; to start it again, type")?;
+                self.status.command(&format!("{} {}", program(), node.arguments()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say_ready(&self, id: i32) -> anyhow::Result<()> {
+        let ports = self.brokers.ports(id)?;
+        let Some((_, node)) = self.brokers.iter().find(|(other, _)| *other == id) else { return Ok(()) };
+        let (broker, admin, pid) = (ports.broker, ports.admin, node.pid());
+        let ready = format!("ready on localhost:{broker}, admin on localhost:{admin}, pid {pid}");
+        self.status.say(Mood::Good, node.name(), &ready)
     }
 
     async fn follow_edit(&mut self) -> anyhow::Result<()> {
@@ -228,14 +201,35 @@ impl Dev<'_> {
                 return self.status.say(Mood::Bad, "file", &text);
             }
         };
-        if manifests.cluster.spec != self.cluster {
-            self.cluster = manifests.cluster.spec.clone();
-            let text = "the KafkaCluster was edited: stop with Ctrl-C and start again to apply that";
-            self.status.say(Mood::Bad, "file", text)?;
+        if let Err(error) = self.follow_cluster(manifests.cluster.spec).await {
+            self.status.say(Mood::Bad, &self.name, &format!("{error:#}"))?;
         }
         let wanted = file::wanted(&manifests.topics);
         if let Err(error) = self.apply_topics(wanted).await {
             self.status.say(Mood::Bad, "file", &format!("{error:#}"))?;
+        }
+        Ok(())
+    }
+
+    /// Follows the number of brokers; all else of a cluster is read when its brokers start.
+    async fn follow_cluster(&mut self, wanted: KafkaClusterSpec) -> anyhow::Result<()> {
+        if wanted == self.cluster {
+            return Ok(());
+        }
+        let (before, replicas) = (self.cluster.brokers.replicas, wanted.brokers.replicas);
+        self.cluster.brokers.replicas = replicas;
+        if wanted != self.cluster {
+            self.cluster = wanted;
+            let text = "the KafkaCluster was edited: stop with Ctrl-C and start again to apply that";
+            self.status.say(Mood::Bad, "file", text)?;
+        }
+        if replicas > before {
+            let ids: Vec<i32> = (before..replicas).collect();
+            self.brokers.check_ports(&ids)?;
+            self.status.say(Mood::Working, &self.name, &format!("{before} brokers become {replicas}"))?;
+            ids.iter().try_for_each(|id| self.brokers.start(&self.cluster, *id))?;
+            self.brokers.wait_ready().await?;
+            ids.iter().try_for_each(|id| self.say_ready(*id))?;
         }
         Ok(())
     }
@@ -254,7 +248,8 @@ impl Dev<'_> {
         Ok(())
     }
 
-    fn hint(&self, port: u16) -> anyhow::Result<()> {
+    fn hint(&self) -> anyhow::Result<()> {
+        let port = self.brokers.ports(0)?.broker;
         let program = program();
         let option = if port == 9092 { String::new() } else { format!(" -b localhost:{port}") };
         let topic = self.topics.first().map_or("NAME", |topic| topic.name.as_str());
@@ -262,6 +257,6 @@ impl Dev<'_> {
         self.status.command(&format!("{program} topics list{option}"))?;
         self.status.command(&format!("echo hello | {program} produce {topic}{option}"))?;
         self.status.command(&format!("{program} consume {topic} --from-beginning{option}"))?;
-        line("Edit the file, and the topics follow. Ctrl-C stops.\n")
+        line("Edit the file, and topics and brokers follow. Ctrl-C stops.\n")
     }
 }
