@@ -44,8 +44,8 @@ fn topics_follow_the_file() {
     dev.wait_for("partitions cannot be removed");
     place.write(&more.replace("retention.ms", "retention.sm"));
     dev.wait_for("did you mean retention.ms?");
-    place.write(&more.replacen("replicas: 1", "replicas: 3", 1));
-    dev.wait_for("clusters have one broker today");
+    place.write(&more.replacen("replicas: 1", "replicas: 0", 1));
+    dev.wait_for("is not 1 to 1000");
 
     let (cluster, _) = CLUSTER.split_once("---\n").expect("two documents");
     place.write(cluster);
@@ -95,4 +95,45 @@ fn mistakes_are_answered_with_a_sentence() {
     assert_eq!((nobody.status.code(), text.lines().count()), (Some(1), 1), "{text}");
     assert!(text.starts_with("error: no broker answers at 127.0.0.1:1"), "{text}");
     assert_eq!(place.run(&["topics", "lst"], "").status.code(), Some(2));
+}
+
+#[test]
+fn three_brokers_keep_every_record_when_one_dies_and_take_it_back() {
+    let three = CLUSTER.replace("replicas: 1", "replicas: 3");
+    let place = Place::new(&three);
+    let mut dev = place.start();
+    let described = place.ok(&["topics", "describe", "orders"], "");
+    assert!(described.contains("Replicas:    3"), "{described}");
+    // Whoever leads: half of the partitions are elsewhere.
+    for topic in ["a", "b", "c", "d", "e", "f"] {
+        place.ok(&["topics", "create", topic, "-p", "1", "-r", "3", "-c", "min.insync.replicas=2"], "");
+        place.ok(&["produce", topic], "before\n");
+    }
+    send(place.pid_of(1), Signal::KILL);
+    dev.wait_for("ended by itself");
+    for topic in ["a", "b", "c", "d", "e", "f"] {
+        place.ok(&["produce", topic], "after\n");
+        assert_eq!(place.ok(&["consume", topic, "--exit"], ""), "before\nafter\n");
+    }
+    assert!(dev.stop(Signal::INT), "{}", dev.output());
+    let mut again = place.start();
+    again.wait_for("found the cluster of the last time");
+    wait_until("all replicas to be in sync", || {
+        let described = place.ok(&["topics", "describe", "a"], "");
+        let row = described.lines().last().unwrap_or_default().to_owned();
+        (row.split_whitespace().nth(4).is_some_and(|isr| isr.split(',').count() == 3)).then_some(())
+    });
+    assert!(again.stop(Signal::INT), "{}", again.output());
+}
+
+#[test]
+fn brokers_join_when_the_file_says_so() {
+    let place = Place::new(CLUSTER);
+    let mut dev = place.start();
+    place.ok(&["produce", "orders"], "before\n");
+    place.write(&CLUSTER.replacen("replicas: 1", "replicas: 2", 1));
+    dev.wait_for("broker-1       ready");
+    place.ok(&["topics", "create", "both", "-p", "1", "-r", "2"], "");
+    place.ok(&["produce", "both"], "after\n");
+    assert!(dev.stop(Signal::INT), "{}", dev.output());
 }

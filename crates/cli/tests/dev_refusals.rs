@@ -37,7 +37,11 @@ fn a_wrong_file_is_refused_with_its_line_before_anything_starts() {
             "line 18, KafkaTopic orders: spec.partitions: invalid type",
         ),
         (CLUSTER.replace("partitions: 2", "partitions: 0"), "line 18, KafkaTopic orders: spec.partitions"),
-        (CLUSTER.replace("replicas: 1", "replicas: 3"), "clusters have one broker today: write replicas: 1"),
+        (CLUSTER.replace("replicas: 1", "replicas: 0"), "spec.brokers.replicas: is not 1 to 1000"),
+        (
+            CLUSTER.replace("partitions: 2\n  replicas: 1", "partitions: 2\n  replicas: 3"),
+            "line 19, KafkaTopic orders: spec.replicas: is more than the 1 of spec.brokers.replicas: write 1",
+        ),
         (CLUSTER.replace("KafkaTopic", "Topic"), "write KafkaCluster or KafkaTopic"),
         (CLUSTER.replace("    name: demo\n", "    name: dmo\n"), "write name: demo"),
         (

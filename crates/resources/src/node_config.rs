@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use config::node::{Address, Admin, Bind, Endpoint, Listener, Logging, NodeConfig, Peer, Role};
 
-use crate::{KafkaClusterSpec, voters};
+use crate::KafkaClusterSpec;
 
 /// Where a node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +38,10 @@ pub struct NodePlace {
 pub fn node_config(cluster: &KafkaClusterSpec, place: &NodePlace) -> NodeConfig {
     let bind = |port: u16| format!("{}:{port}", place.bind_host);
     let advertised = |port: u16| Address { host: place.host.clone(), port };
-    let roles = match place.node_id < voters(cluster.brokers.replicas) {
-        true => vec![Role::Broker, Role::Controller],
-        false => vec![Role::Broker],
-    };
     NodeConfig {
         node_id: place.node_id,
-        roles,
+        // Who votes is for the quorum to say, not for a node: it changes without a restart.
+        roles: vec![Role::Broker, Role::Controller],
         cluster_id: None,
         data_dirs: vec![place.data_dir.clone()],
         listeners: vec![Listener {

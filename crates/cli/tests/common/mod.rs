@@ -112,7 +112,12 @@ impl Place {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        let text = std::fs::read_to_string(self.data().join("node-0/pid")).expect("there is a pid");
+        self.pid_of(0)
+    }
+
+    pub(crate) fn pid_of(&self, node: i32) -> u32 {
+        let file = self.data().join(format!("node-{node}/pid"));
+        let text = std::fs::read_to_string(file).expect("there is a pid");
         text.trim().parse().expect("is a number")
     }
 }
@@ -182,12 +187,16 @@ fn run(port: &u16, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("ends")
 }
 
-/// A port that is free with the two that follow from it.
+/// A port that is free with those that follow from it, for three brokers.
 fn free_port() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let start = (std::process::id() % 20_000) as u16 + 10_000;
     let hash = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), start) as u16 % 5_000;
     let candidates = (0..1000).map(|i| start + hash + i * 7);
-    let is_whole = |port: &u16| is_free(*port) && is_free(*port + 508) && is_free(*port + 9998);
+    let is_whole = |first: &u16| {
+        (0..3)
+            .map(|node| first + node)
+            .all(|port| is_free(port) && is_free(port + 508) && is_free(port + 9998))
+    };
     candidates.filter(|port| *port < 32_000).find(is_whole).unwrap_or(31_990)
 }
