@@ -6,11 +6,11 @@ mod connection;
 mod fetch_session;
 mod fetcher;
 mod replica_fetchers;
-mod throttle;
 mod suspects;
+mod throttle;
 
 pub(crate) use alter_partition::IsrProposals;
 pub(crate) use connection::RegisteredBrokers;
 pub(crate) use replica_fetchers::{FetcherSettings, ReplicaFetchers};
-pub(crate) use throttle::Throttle;
 pub(crate) use suspects::Suspects;
+pub(crate) use throttle::Throttle;

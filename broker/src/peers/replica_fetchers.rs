@@ -12,8 +12,8 @@ use types::{BrokerEpoch, BrokerId, TopicPartition};
 
 use super::connection::Leaders;
 use super::fetcher::{Fetcher, Followed};
-use super::throttle::Throttle;
 use super::suspects::Suspects;
+use super::throttle::Throttle;
 use crate::partitions::{Partition, Partitions};
 use crate::seams::{Blocking, Wall};
 
