@@ -7,6 +7,8 @@
     reason = "shared by tests that use parts of it and report"
 )]
 
+mod several;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
