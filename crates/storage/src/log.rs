@@ -29,6 +29,9 @@ pub struct Log {
     pub(crate) active: Arc<Segment>,
     pub(crate) tail: Tail,
     pub(crate) epochs: LeaderEpochs,
+    /// The checkpoint still names an epoch that begins at the log's end and was cut: nothing may take its place before it
+    /// is written.
+    pub(crate) epochs_are_stale: bool,
     /// Bytes appended since the last written point and the last sync.
     pub(crate) bytes_since_written: u64,
     pub(crate) bytes_since_sync: u64,
@@ -164,6 +167,8 @@ impl Log {
         }
         if self.epochs.latest().is_none_or(|latest| latest < batch.leader_epoch) {
             self.assign_epoch(batch.leader_epoch, batch.base_offset)?;
+        } else if self.epochs_are_stale {
+            self.write_epochs(Durability::Written)?;
         }
         Ok(self.write(batch, prefix, rest)?)
     }
@@ -309,11 +314,13 @@ impl Log {
         self.epochs.epoch_at(offset)
     }
 
-    pub(crate) fn write_epochs(&self, durability: Durability) -> io::Result<()> {
+    pub(crate) fn write_epochs(&mut self, durability: Durability) -> io::Result<()> {
         let text = checkpoint::encode_epochs(self.epochs.entries());
         let path = self.reader.dir.join(names::LEADER_EPOCHS);
         let disk = &*self.reader.disk;
-        self.shared.reserve.spend(|| write_atomically(disk, &path, text.as_bytes(), durability))
+        self.shared.reserve.spend(|| write_atomically(disk, &path, text.as_bytes(), durability))?;
+        self.epochs_are_stale = false;
+        Ok(())
     }
 }
 

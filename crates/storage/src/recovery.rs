@@ -10,7 +10,7 @@ use types::{LeaderEpoch, LeaderEpochs, Offset, Timestamp, TopicPartition};
 use crate::compaction::complete_swaps;
 use crate::config::LogConfig;
 use crate::data_dir::Shared;
-use crate::disk::{Disk, Durability, read_file};
+use crate::disk::{DirEntry, Disk, Durability, read_file};
 use crate::index::{OffsetEntry, TimeEntry};
 use crate::log::{Log, Tail};
 use crate::reader::LogReader;
@@ -60,6 +60,10 @@ pub(crate) fn open(
     now: Timestamp,
 ) -> io::Result<(Log, Recovered)> {
     let disk = &shared.disk;
+    let mut entries = disk.read_dir(&place.dir)?;
+    if complete_swaps(&**disk, &place.dir, &entries)? {
+        entries = disk.read_dir(&place.dir)?;
+    }
     let mut recovery = Recovery {
         disk,
         dir: &place.dir,
@@ -75,10 +79,9 @@ pub(crate) fn open(
         recovered: Recovered::default(),
         bytes_since_index: 0,
     };
-    complete_swaps(&**disk, &place.dir)?;
     let has_epochs = recovery.load_epochs()?;
     let epochs_on_disk = recovery.epochs.clone();
-    let mut segments = recovery.segments()?;
+    let mut segments = recovery.segments(&entries)?;
     let mut log_end = segments.last().map_or(Offset::ZERO, |segment| segment.next());
     if segments.is_empty() || log_end < points.log_start {
         // All records were deleted, and a crash undid what came after them.
@@ -88,7 +91,12 @@ pub(crate) fn open(
         segments = vec![Arc::new(Segment::create(disk, &place.dir, log_end)?)];
     }
     let log_start = points.log_start.max(segments[0].base());
-    let epochs_cut = recovery.epochs.truncate_to(log_end) | recovery.epochs.start_at(log_start);
+    let epochs_cut = recovery.epochs.truncate_to(log_end.plus(1)) | recovery.epochs.start_at(log_start);
+    let epochs_kept = recovery.epochs.clone();
+    // One that begins at the end has no record: the last life led and wrote nothing. Thousands of logs are like that at
+    // a start, so that it is written with the next append, and only then.
+    recovery.epochs.truncate_to(log_end);
+    let epochs_with_records = recovery.epochs.clone();
 
     let reader = Arc::new(LogReader::new(
         Arc::clone(disk),
@@ -112,8 +120,20 @@ pub(crate) fn open(
     let (active, tail) = begin_writing(&reader, &config, bytes_since_index, now)?;
     let (bytes_since_written, bytes_since_sync) = (0, recovered.scanned_bytes);
     let shared = Arc::clone(shared);
-    let log = Log { reader, shared, config, active, tail, epochs, bytes_since_written, bytes_since_sync };
-    if log.epochs != epochs_on_disk {
+    let epochs_are_stale = epochs != epochs_on_disk;
+    let mut log = Log {
+        reader,
+        shared,
+        config,
+        active,
+        tail,
+        epochs,
+        epochs_are_stale,
+        bytes_since_written,
+        bytes_since_sync,
+    };
+    let is_cut_at_the_end_alone = epochs_kept == epochs_on_disk && log.epochs == epochs_with_records;
+    if epochs_are_stale && !is_cut_at_the_end_alone {
         // What was cut must not come back once other batches have taken its place.
         log.write_epochs(if epochs_cut { Durability::Synced } else { Durability::Written })?;
     }
@@ -210,8 +230,8 @@ impl Recovery<'_> {
     }
 
     /// All segments that are whole, in order.
-    fn segments(&mut self) -> io::Result<Vec<Arc<Segment>>> {
-        let bases = self.bases()?;
+    fn segments(&mut self, entries: &[DirEntry]) -> io::Result<Vec<Arc<Segment>>> {
+        let bases = self.bases(entries)?;
         let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(bases.len());
         for (at, &base) in bases.iter().enumerate() {
             let segment = Arc::new(Segment::open(self.disk, self.dir, base)?);
@@ -237,9 +257,9 @@ impl Recovery<'_> {
         Ok(segments)
     }
 
-    fn bases(&self) -> io::Result<Vec<Offset>> {
+    fn bases(&self, entries: &[DirEntry]) -> io::Result<Vec<Offset>> {
         let mut bases = Vec::new();
-        for entry in self.disk.read_dir(self.dir)? {
+        for entry in entries {
             if entry.name.ends_with(names::DELETED) || entry.name.ends_with(names::TEMPORARY) {
                 self.disk.remove_file(&self.dir.join(&entry.name))?;
             } else if let Some((base, names::LOG)) = names::parse_segment_file(&entry.name) {

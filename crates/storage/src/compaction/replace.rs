@@ -11,7 +11,7 @@ use record::BatchHeader;
 use types::{Offset, Timestamp};
 
 use super::round::{CleanedGroup, CompactionSettings};
-use crate::disk::{Disk, DiskFile, OpenMode, remove_if_there};
+use crate::disk::{DirEntry, Disk, DiskFile, OpenMode, remove_if_there};
 use crate::index::{Entry, OffsetEntry, TimeEntry};
 use crate::log::Log;
 use crate::names;
@@ -185,27 +185,31 @@ impl Log {
     }
 }
 
-/// Removes what a compaction left unfinished, and finishes what it had decided. Before anything else looks at the files.
-pub(crate) fn complete_swaps(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    let entries = disk.read_dir(dir)?;
-    let mut is_changed = false;
-    for entry in &entries {
+/// Removes what a compaction left unfinished, and finishes what it had decided, before anything else looks at the files.
+/// Whether there was something.
+pub(crate) fn complete_swaps(disk: &dyn Disk, dir: &Path, entries: &[DirEntry]) -> io::Result<bool> {
+    let is_unfinished =
+        |entry: &DirEntry| entry.name.ends_with(names::CLEANED) || entry.name.ends_with(names::SWAP);
+    if !entries.iter().any(is_unfinished) {
+        return Ok(false);
+    }
+    for entry in entries {
         let Some((base, extension)) = names::parse_segment_file(&entry.name) else { continue };
         if extension.ends_with(names::CLEANED) {
             disk.remove_file(&dir.join(&entry.name))?;
         } else if extension.strip_suffix(names::SWAP) == Some(names::LOG) {
-            complete_swap(disk, dir, base, &entries)?;
-            is_changed = true;
+            complete_swap(disk, dir, base, entries)?;
         }
     }
     // Indexes whose log did not get as far.
     for entry in disk.read_dir(dir)?.iter().filter(|entry| entry.name.ends_with(names::SWAP)) {
         disk.remove_file(&dir.join(&entry.name))?;
     }
-    if is_changed { disk.sync_dir(dir) } else { Ok(()) }
+    disk.sync_dir(dir)?;
+    Ok(true)
 }
 
-fn complete_swap(disk: &dyn Disk, dir: &Path, base: Offset, entries: &[crate::DirEntry]) -> io::Result<()> {
+fn complete_swap(disk: &dyn Disk, dir: &Path, base: Offset, entries: &[DirEntry]) -> io::Result<()> {
     let swap = path(dir, base, names::LOG, names::SWAP);
     let file = disk.open(&swap, OpenMode::Read)?;
     let mut next = base;
