@@ -137,3 +137,25 @@ fn brokers_join_when_the_file_says_so() {
     place.ok(&["produce", "both"], "after\n");
     assert!(dev.stop(Signal::INT), "{}", dev.output());
 }
+
+#[test]
+fn a_cluster_grows_to_three_and_shrinks_to_one_with_its_records() {
+    let place = Place::new(CLUSTER);
+    let mut dev = place.start();
+    place.ok(&["produce", "orders"], "1\n2\n3\n");
+    place.write(&CLUSTER.replacen("replicas: 1", "replicas: 3", 1));
+    dev.wait_for("broker 2 votes");
+    dev.wait_for("replicas are spread over 3 brokers");
+    place.ok(&["topics", "create", "all", "-p", "1", "-r", "3"], "");
+    place.write(CLUSTER);
+    dev.wait_for("answers 4");
+    place.ok(&["topics", "delete", "all"], "");
+    // An edit that asks for the same once more.
+    place.write(&CLUSTER.replacen("replicas: 1", "replicas: 3", 1));
+    wait_until("the brokers to stay", || dev.output().matches("spread over 3 brokers").nth(1).map(drop));
+    place.write(CLUSTER);
+    dev.wait_for("broker 1 is gone");
+    assert!(!place.data().join("node-1").exists() && !place.data().join("node-2").exists());
+    assert_eq!(place.ok(&["consume", "orders", "--exit"], "").lines().count(), 3);
+    assert!(dev.stop(Signal::INT), "{}", dev.output());
+}

@@ -14,7 +14,7 @@ use super::node::Node;
 use super::ports::Ports;
 
 /// Where everybody listens.
-const HOST: &str = "127.0.0.1";
+pub(super) const HOST: &str = "127.0.0.1";
 const FOLDER_PREFIX: &str = "node-";
 
 /// All brokers of the cluster.
@@ -118,8 +118,7 @@ impl Brokers {
             voters: states.iter().map(voter).collect(),
         };
         let (_, lowest) = self.nodes.first_key_value().context("a cluster has a broker")?;
-        let token = fs::read_to_string(lowest.token_file()).context("cannot read the admin token")?;
-        client::node::found(lowest.admin(), token.trim(), &founding)
+        client::node::found(lowest.admin(), &lowest.token()?, &founding)
             .await
             .with_context(|| format!("{} did not found the cluster", lowest.name()))?;
         Ok(Founded::Now)
@@ -144,6 +143,14 @@ impl Brokers {
     /// The same, to look after them.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (i32, &mut Node)> {
         self.nodes.iter_mut().map(|(id, node)| (*id, node))
+    }
+
+    /// Stops a broker that has nothing any more, and deletes its folder.
+    pub(super) async fn remove(&mut self, id: i32) -> anyhow::Result<()> {
+        let Some(mut node) = self.nodes.remove(&id) else { return Ok(()) };
+        node.stop().await?;
+        let folder = self.data.join(format!("{FOLDER_PREFIX}{id}"));
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot delete {}", folder.display()))
     }
 
     /// Stops all at once; each hands over what it leads as long as there is somebody to take it.

@@ -6,6 +6,7 @@ mod file;
 mod folder;
 mod node;
 mod ports;
+mod scale;
 mod status;
 mod topics;
 
@@ -23,6 +24,7 @@ use brokers::{Brokers, Founded};
 use file::File;
 use folder::Folder;
 pub(crate) use node::die_with_parent;
+use scale::Scale;
 use status::{Mood, Status};
 use topics::Wanted;
 
@@ -110,6 +112,9 @@ async fn serve(
     for id in dev.brokers.iter().map(|(id, _)| id).collect::<Vec<_>>() {
         dev.say_ready(id)?;
     }
+    let replicas = dev.cluster.brokers.replicas;
+    dev.scale().match_votes(replicas).await?;
+    dev.scale().shrink(replicas).await?;
     dev.apply_topics(file::wanted(&manifests.topics)).await?;
     dev.hint()?;
     dev.follow().await
@@ -173,6 +178,10 @@ impl Dev<'_> {
         }
     }
 
+    fn scale(&mut self) -> Scale<'_> {
+        Scale { status: self.status, cluster: &self.name, admin: &self.admin, brokers: self.brokers }
+    }
+
     fn look_after_brokers(&mut self) -> anyhow::Result<()> {
         for (id, node) in self.brokers.iter_mut() {
             let Err(error) = node.check_alive() else { continue };
@@ -223,15 +232,22 @@ impl Dev<'_> {
             let text = "the KafkaCluster was edited: stop with Ctrl-C and start again to apply that";
             self.status.say(Mood::Bad, "file", text)?;
         }
-        if replicas > before {
-            let ids: Vec<i32> = (before..replicas).collect();
-            self.brokers.check_ports(&ids)?;
-            self.status.say(Mood::Working, &self.name, &format!("{before} brokers become {replicas}"))?;
-            ids.iter().try_for_each(|id| self.brokers.start(&self.cluster, *id))?;
-            self.brokers.wait_ready().await?;
-            ids.iter().try_for_each(|id| self.say_ready(*id))?;
+        if replicas == before {
+            return Ok(());
         }
-        Ok(())
+        self.status.say(Mood::Working, &self.name, &format!("{before} brokers become {replicas}"))?;
+        // One that was to go, and is not gone yet, stays.
+        let running: BTreeSet<i32> = self.brokers.iter().map(|(id, _)| id).collect();
+        let new: Vec<i32> = (0..replicas).filter(|id| !running.contains(id)).collect();
+        self.brokers.check_ports(&new)?;
+        new.iter().try_for_each(|id| self.brokers.start(&self.cluster, *id))?;
+        self.brokers.wait_ready().await?;
+        new.iter().try_for_each(|id| self.say_ready(*id))?;
+        if running.range(replicas..).next().is_some() {
+            return self.scale().shrink(replicas).await;
+        }
+        self.scale().match_votes(replicas).await?;
+        self.scale().spread(replicas).await
     }
 
     /// Makes the cluster's topics those of the file. One that is refused does not keep the others.

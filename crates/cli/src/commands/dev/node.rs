@@ -75,9 +75,10 @@ impl Node {
         format!("broker --config {}", self.folder.join("broker.yaml").display())
     }
 
-    /// The file with the token of its admin endpoint.
-    pub(super) fn token_file(&self) -> PathBuf {
-        self.folder.join("admin-token")
+    /// The token of its admin endpoint.
+    pub(super) fn token(&self) -> anyhow::Result<String> {
+        let token = fs::read_to_string(self.folder.join("admin-token"));
+        Ok(token.with_context(|| format!("cannot read the admin token of {}", self.name))?.trim().to_owned())
     }
 
     /// Where its admin endpoint listens.

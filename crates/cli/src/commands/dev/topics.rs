@@ -20,6 +20,7 @@ pub(super) struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Actual {
     pub(super) partitions: i32,
+    pub(super) replicas: i16,
     pub(super) config: BTreeMap<String, String>,
 }
 
@@ -66,6 +67,13 @@ fn changes(topic: &Wanted, actual: &Actual) -> Vec<Step> {
         let reason = format!(
             "it has {} partitions, and partitions cannot be removed: write partitions: {}",
             actual.partitions, actual.partitions
+        );
+        steps.push(Step::Refuse { topic: name.clone(), reason });
+    }
+    if topic.replicas != actual.replicas {
+        let reason = format!(
+            "it has {} replicas, and `dev` does not change that: write replicas: {}",
+            actual.replicas, actual.replicas
         );
         steps.push(Step::Refuse { topic: name.clone(), reason });
     }
@@ -144,7 +152,9 @@ pub(super) async fn actual(
         let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DYNAMIC_TOPIC);
         let config = own.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect();
         let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-        actual.insert(topic.name.clone(), Actual { partitions, config });
+        let replicas = topic.partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(0);
+        let replicas = i16::try_from(replicas).unwrap_or(i16::MAX);
+        actual.insert(topic.name.clone(), Actual { partitions, replicas, config });
     }
     Ok(actual)
 }
@@ -170,7 +180,7 @@ mod tests {
     }
 
     fn has(name: &str, partitions: i32, pairs: &[(&str, &str)]) -> BTreeMap<String, Actual> {
-        BTreeMap::from([(name.to_owned(), Actual { partitions, config: config(pairs) })])
+        BTreeMap::from([(name.to_owned(), Actual { partitions, replicas: 1, config: config(pairs) })])
     }
 
     #[test]
@@ -198,6 +208,13 @@ mod tests {
     fn fewer_partitions_are_refused() {
         let steps = plan(&[], &[wanted("a", 1, &[])], &has("a", 3, &[]));
         assert!(matches!(&steps[..], [Step::Refuse { .. }]));
+    }
+
+    #[test]
+    fn another_number_of_replicas_is_refused() {
+        let mut topic = wanted("a", 3, &[]);
+        topic.replicas = 3;
+        assert!(matches!(&plan(&[], &[topic], &has("a", 3, &[]))[..], [Step::Refuse { .. }]));
     }
 
     #[test]
