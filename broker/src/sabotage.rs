@@ -4,8 +4,10 @@
 /// A rule that keeps acknowledged records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// A vote and the entries of the quorum's log are on the platter before they count.
+    /// The entries of the quorum's log are on the platter before they count.
     QuorumIsSynced,
+    /// So is a vote.
+    VoteIsSynced,
     /// With flush on, what is written counts only after an fsync.
     FlushComesFirst,
     /// A replica whose machine lost power says so when it registers, and leaves the replicas in sync.

@@ -13,7 +13,7 @@ use crate::faults::{self, Fault, Faults};
 use crate::history::History;
 use crate::properties::metadata_equal::MetadataEqual;
 use crate::properties::one_leader::OneLeader;
-use crate::properties::{acknowledged, replicas_equal};
+use crate::properties::{acknowledged, no_panic, replicas_equal};
 use crate::random::Random;
 use crate::workload::{self, parts};
 use crate::world::{World, WorldConfig};
@@ -126,6 +126,7 @@ pub fn run(config: &RunConfig) -> Outcome {
     // Mostly the smallest cluster that replicates; now and then brokers that only follow the quorum.
     let nodes = *Random::new(config.seed).pick(&[3, 3, 3, 4, 5]);
     let world = WorldConfig { seed: config.seed, nodes, controllers: 3, broker_configs: Vec::new() };
+    no_panic::watch();
     let mut world = World::new(&world);
     let mut watch = Watch::default();
     let mut faults = Faults::new(world.random.fork(), watch.history.clone(), &config.faults);
@@ -211,6 +212,7 @@ impl Watch {
         told.now = world.now();
         self.violations.append(&mut told.violations);
         drop(told);
+        no_panic::check(&mut self.violations);
         if !world.now().as_millis().is_multiple_of(OBSERVATION) {
             return;
         }

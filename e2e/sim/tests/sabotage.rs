@@ -42,18 +42,8 @@ fn a_high_watermark_that_waits_for_nobody_is_seen() {
 }
 
 #[test]
-fn a_high_watermark_below_min_isr_is_seen() {
-    is_caught(Broken::Replica(ReplicaRule::HighWatermarkNeedsMinIsr), &ALL);
-}
-
-#[test]
 fn a_follower_compared_by_offset_alone_is_seen() {
     is_caught(Broken::Replica(ReplicaRule::EpochsAreCompared), &ALL);
-}
-
-#[test]
-fn a_replica_that_joins_too_early_is_seen() {
-    is_caught(Broken::Replica(ReplicaRule::JoinsAtHighWatermark), &ALL);
 }
 
 #[test]
@@ -79,6 +69,11 @@ fn an_amnesiac_replica_in_sync_is_seen() {
 #[test]
 fn a_quorum_that_does_not_sync_is_seen() {
     is_caught(Broken::Node(NodeRule::QuorumIsSynced), &ALL);
+}
+
+#[test]
+fn a_forgotten_vote_is_seen() {
+    is_caught(Broken::Node(NodeRule::VoteIsSynced), &ALL);
 }
 
 #[test]

@@ -3,5 +3,6 @@
 
 pub mod acknowledged;
 pub mod metadata_equal;
+pub mod no_panic;
 pub mod one_leader;
 pub mod replicas_equal;
