@@ -11,13 +11,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use types::{Offset, Timestamp};
 
 use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at};
+use crate::names;
 
 /// How many of the last entries are kept in memory: readers at the end of the log find theirs without a file.
 const TAIL_ENTRIES_MAX: usize = 128;
@@ -102,7 +103,9 @@ fn absolute(base: Offset, bytes: &[u8]) -> Offset {
 #[derive(Debug)]
 pub(crate) struct Index<E> {
     disk: Arc<dyn Disk>,
-    path: PathBuf,
+    /// Its path is made when it is opened: most of thousands of logs are idle.
+    dir: Arc<Path>,
+    extension: &'static str,
     base: Offset,
     file: OnceLock<Arc<dyn DiskFile>>,
     /// How many entries readers may look at.
@@ -114,9 +117,23 @@ pub(crate) struct Index<E> {
 
 impl<E: Entry> Index<E> {
     /// An index with the first `count` entries of its file.
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf, base: Offset, count: u32) -> Index<E> {
-        let (file, tail) = (OnceLock::new(), Mutex::new(VecDeque::new()));
-        Index { disk, path, base, file, count: AtomicU32::new(count), tail, entry: PhantomData }
+    pub(crate) fn new(
+        disk: &Arc<dyn Disk>,
+        dir: &Arc<Path>,
+        extension: &'static str,
+        base: Offset,
+        count: u32,
+    ) -> Index<E> {
+        Index {
+            disk: Arc::clone(disk),
+            dir: Arc::clone(dir),
+            extension,
+            base,
+            file: OnceLock::new(),
+            count: AtomicU32::new(count),
+            tail: Mutex::new(VecDeque::new()),
+            entry: PhantomData,
+        }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -187,7 +204,7 @@ impl<E: Entry> Index<E> {
     pub(crate) fn sync(&self) -> io::Result<()> {
         match self.file.get() {
             Some(file) => file.sync_data(),
-            None => self.disk.open(&self.path, OpenMode::Write)?.sync_data(),
+            None => self.disk.open(&self.path(), OpenMode::Write)?.sync_data(),
         }
     }
 
@@ -243,11 +260,15 @@ impl<E: Entry> Index<E> {
         holding.checked_sub(1).map(|at| tail[at])
     }
 
+    fn path(&self) -> PathBuf {
+        names::segment_file(&self.dir, self.base, self.extension)
+    }
+
     fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
         if let Some(file) = self.file.get() {
             return Ok(Arc::clone(file));
         }
-        let file = self.disk.open(&self.path, OpenMode::Write)?;
+        let file = self.disk.open(&self.path(), OpenMode::Write)?;
         Ok(Arc::clone(self.file.get_or_init(|| file)))
     }
 }
@@ -258,8 +279,17 @@ mod tests {
     use crate::RealDisk;
 
     fn index<E: Entry>(dir: &tempfile::TempDir, base: i64) -> Index<E> {
-        std::fs::write(dir.path().join("index"), []).unwrap();
-        Index::new(Arc::new(RealDisk), dir.path().join("index"), Offset(base), 0)
+        std::fs::write(path(dir, base), []).unwrap();
+        opened(dir, base, 0)
+    }
+
+    fn opened<E: Entry>(dir: &tempfile::TempDir, base: i64, count: u32) -> Index<E> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Index::new(&disk, &dir.path().into(), names::OFFSET_INDEX, Offset(base), count)
+    }
+
+    fn path(dir: &tempfile::TempDir, base: i64) -> PathBuf {
+        names::segment_file(dir.path(), Offset(base), names::OFFSET_INDEX)
     }
 
     #[test]
@@ -267,14 +297,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let offsets = index(&dir, 1000);
         offsets.append(OffsetEntry { last_offset: Offset(1007), position: 4242 }).unwrap();
-        assert_eq!(std::fs::read(dir.path().join("index")).unwrap(), [0, 0, 0, 7, 0, 0, 0x10, 0x92]);
+        assert_eq!(std::fs::read(path(&dir, 1000)).unwrap(), [0, 0, 0, 7, 0, 0, 0x10, 0x92]);
 
         let dir = tempfile::tempdir().unwrap();
         let times = index(&dir, 1000);
         times
             .append(TimeEntry { timestamp: Timestamp(0x0102_0304_0506), last_offset: Offset(1001) })
             .unwrap();
-        assert_eq!(std::fs::read(dir.path().join("index")).unwrap(), [0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 1]);
+        assert_eq!(std::fs::read(path(&dir, 1000)).unwrap(), [0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 1]);
     }
 
     #[test]
@@ -287,7 +317,7 @@ mod tests {
                 .unwrap();
         }
         // One finds most in its file, the other in memory.
-        let opened = Index::new(Arc::new(RealDisk), dir.path().join("index"), Offset(100), 1000);
+        let opened = opened(&dir, 100, 1000);
         for index in [&appended, &opened] {
             for (offset, expected) in
                 [(99, None), (100, Some(0)), (109, Some(0)), (5_555, Some(545)), (99_999, Some(999))]
@@ -298,6 +328,6 @@ mod tests {
         }
         opened.truncate(10).unwrap();
         assert_eq!(opened.last().unwrap().unwrap().position, 45_000);
-        assert_eq!(std::fs::metadata(dir.path().join("index")).unwrap().len(), 80);
+        assert_eq!(std::fs::metadata(path(&dir, 100)).unwrap().len(), 80);
     }
 }

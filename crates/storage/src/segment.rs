@@ -80,10 +80,9 @@ impl Segment {
         base: Offset,
         [offsets, times]: [u32; 2],
     ) -> Segment {
-        let path = |extension| names::segment_file(dir, base, extension);
         Segment {
-            offsets: Index::new(Arc::clone(disk), path(names::OFFSET_INDEX), base, offsets),
-            times: Index::new(Arc::clone(disk), path(names::TIME_INDEX), base, times),
+            offsets: Index::new(disk, dir, names::OFFSET_INDEX, base, offsets),
+            times: Index::new(disk, dir, names::TIME_INDEX, base, times),
             disk: Arc::clone(disk),
             dir: Arc::clone(dir),
             base,
