@@ -347,6 +347,8 @@ async fn start_raft(
         install_snapshot_timeout: 10_000,
         snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(ENTRIES_A_SNAPSHOT),
         max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        // An old disk that is put back must not end the leader.
+        allow_log_reversion: Some(true),
         ..Config::default()
     };
     let config = Arc::new(config.validate().map_err(io::Error::other)?);

@@ -34,6 +34,8 @@ pub(super) struct Peer {
     links: Links,
     target: Target,
     address: VoterAddress,
+    /// The furthest entry that it has acknowledged.
+    acknowledged: Option<u64>,
 }
 
 impl RaftNetworkFactory<Quorum> for Network {
@@ -41,7 +43,7 @@ impl RaftNetworkFactory<Quorum> for Network {
 
     async fn new_client(&mut self, target: VoterId, address: &VoterAddress) -> Peer {
         let target = Target { node: target.node, directory: Some(target.directory), purpose: Purpose::Raft };
-        Peer { links: self.links.clone(), target, address: address.clone() }
+        Peer { links: self.links.clone(), target, address: address.clone(), acknowledged: None }
     }
 }
 
@@ -54,6 +56,33 @@ impl Peer {
             Err(error @ (CallError::Lost | CallError::Busy)) => Err(network_error(&error)),
             // openraft waits a little before it tries again.
             Err(error) => Err(RPCError::Unreachable(Unreachable::new(&AnyError::error(error)))),
+        }
+    }
+}
+
+impl Peer {
+    /// A voter that does not have what it acknowledged got an old disk back. openraft fills it again; but it has also
+    /// forgotten whom it voted for, which nobody can give back.
+    fn note_progress(
+        &mut self,
+        reply: &AppendEntriesResponse<Quorum>,
+        before: Option<u64>,
+        last: Option<u64>,
+    ) {
+        match reply {
+            AppendEntriesResponse::Success => self.acknowledged = self.acknowledged.max(last),
+            AppendEntriesResponse::Conflict if before.is_some() && before <= self.acknowledged => {
+                self.acknowledged = None;
+                tracing::error!(
+                    node = self.target.node,
+                    "a voter lost metadata that it had acknowledged: an old copy of its disk was put back. It is filled \
+                     again. Never restore a voter's disk: wipe it, then remove the old voter and add the new one \
+                     (taffrail quorum)"
+                );
+            }
+            AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict
+            | AppendEntriesResponse::HigherVote(_) => {}
         }
     }
 }
@@ -76,8 +105,13 @@ impl RaftNetworkV2<Quorum> for Peer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Quorum>, RPCError<Quorum>> {
         let timeout = if request.entries.is_empty() { option.hard_ttl() } else { APPEND_TIMEOUT };
+        let before = request.prev_log_id.as_ref().map(|log_id| log_id.index);
+        let last = request.entries.last().map(|entry| entry.log_id.index).or(before);
         match self.call(&Request::Append { request }, timeout).await? {
-            Reply::Append { reply } => Ok(reply),
+            Reply::Append { reply } => {
+                self.note_progress(&reply, before, last);
+                Ok(reply)
+            }
             other => Err(senseless(&other)),
         }
     }

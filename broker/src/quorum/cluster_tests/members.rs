@@ -167,3 +167,41 @@ async fn the_next_leader_completes_what_a_dead_one_began() {
     tokio::time::timeout(super::PATIENCE, completed()).await.unwrap();
     assert_eq!(cluster.node(other).create("a").await, Ok(true));
 }
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_disk_that_is_put_back_is_filled_again() {
+    let mut cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let (victim, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.node(leader).register().await;
+    assert_eq!(cluster.node(leader).create("a").await, Ok(true));
+    cluster.node(victim).knows("a").await;
+    let old = cluster.folder.path().join("old");
+    cluster.kill(victim).await;
+    copy(&cluster.path(victim), &old);
+    cluster.start(victim).await;
+    for name in ["b", "c", "d"] {
+        assert_eq!(cluster.node(leader).create(name).await, Ok(true));
+    }
+    cluster.node(victim).knows("d").await;
+    cluster.kill(victim).await;
+    std::fs::remove_dir_all(cluster.path(victim)).unwrap();
+    copy(&old, &cluster.path(victim));
+    cluster.start(victim).await;
+    cluster.node(victim).knows("d").await;
+    assert_eq!(cluster.node(other).create("e").await, Ok(true));
+    cluster.node(victim).knows("e").await;
+    assert!(cluster.node(leader).quorum.status().is_leader, "the leader did not suffer");
+}
