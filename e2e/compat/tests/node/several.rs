@@ -4,8 +4,6 @@ use std::path::Path;
 
 use super::{Node, TOKEN, free_port};
 
-const CLUSTER: &str = "Y2x1c3Rlci1vZi10ZXN0cw";
-
 impl Node {
     /// Founds a cluster of so many nodes, the first `voters` of which vote; all of them know where the others are.
     pub(crate) fn found_several(
@@ -23,7 +21,8 @@ impl Node {
         let voters = voters
             .iter()
             .map(|state| serde_json::json!({ "id": state["nodeId"], "directoryId": state["directoryId"] }));
-        let founding = serde_json::json!({ "clusterId": CLUSTER, "voters": voters.collect::<Vec<_>>() });
+        let cluster = client::node::new_cluster_id().expect("there is randomness");
+        let founding = serde_json::json!({ "clusterId": cluster, "voters": voters.collect::<Vec<_>>() });
         let (status, body) =
             nodes[0].http("POST", "/v1/bootstrap", &founding.to_string()).expect("an answer");
         assert_eq!(status, 200, "{body}");
@@ -55,6 +54,35 @@ impl Node {
         );
         std::fs::write(folder.join("broker.yaml"), yaml).expect("a configuration");
         Node { folder: folder.to_owned(), port, admin_port, child: None }
+    }
+
+    /// A node with the same id and peers, but ports and a disk of its own.
+    pub(crate) fn twin(&self, folder: &Path) -> Node {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let yaml = std::fs::read_to_string(self.folder.join("broker.yaml")).expect("it is configured");
+        let (port, admin_port) = (free_port(), free_port());
+        let lines = yaml.lines().map(|line| match line.trim_start() {
+            own if own.starts_with("controller:") => {
+                format!("controller: {{bind: \"127.0.0.1:{}\"}}", free_port())
+            }
+            _ => line
+                .replace(&format!(":{}", self.port), &format!(":{port}"))
+                .replace(&format!("port: {}", self.port), &format!("port: {port}"))
+                .replace(&format!(":{}", self.admin_port), &format!(":{admin_port}"))
+                .replace(&self.data_dir().display().to_string(), &folder.join("data").display().to_string()),
+        });
+        let yaml: Vec<String> = lines.collect();
+        std::fs::write(folder.join("broker.yaml"), yaml.join("\n")).expect("a configuration");
+        Node { folder: folder.to_owned(), port, admin_port, child: None }
+    }
+
+    /// The other node's peers, and everything else of its own.
+    pub(crate) fn take_configuration_of(&mut self, other: &Node) {
+        let read = |node: &Node| std::fs::read_to_string(node.folder.join("broker.yaml")).expect("is there");
+        let (own, others) = (read(self), read(other));
+        let (head, _) = own.split_once("peers:").expect("there are peers");
+        let (_, tail) = others.split_once("peers:").expect("there are peers");
+        std::fs::write(self.folder.join("broker.yaml"), format!("{head}peers:{tail}")).expect("is writable");
     }
 
     /// What `/v1/state` says.
