@@ -12,17 +12,22 @@ use crate::node::Node;
 /// How often a log that grew a lot is noticed, free space is looked at, and deleted files are removed.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 
+/// How long a log's files stay open that is not written.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Runs until the node stops.
 pub(crate) async fn run_maintenance(node: Arc<Node>) {
     let config = &node.broker_config;
     let mut housekeeping = ticker(HOUSEKEEPING);
     let mut retention = ticker(millis(config.log_retention_check_interval_ms));
     let mut checkpoint = ticker(millis(config.log_flush_offset_checkpoint_interval_ms.into()));
+    let mut idle = ticker(IDLE);
     let mut disk_failure = node.partitions.errands().disk_failure();
     loop {
         tokio::select! {
             Ok(()) = disk_failure.changed() => fail_all(&node).await,
             _ = housekeeping.tick() => housekeep(&node).await,
+            _ = idle.tick() => on_all(&node, |partition, _| partition.close_idle_files()).await,
             _ = retention.tick() => retain(&node).await,
             _ = checkpoint.tick() => write_checkpoints(&node).await,
             () = node.stopping.cancelled() => return,

@@ -67,6 +67,8 @@ struct Shell {
     flush: Flush,
     /// Since when there is something that the disk may not have (`flush.ms`).
     dirty_since: Option<Monotonic>,
+    /// The log's end when it was looked at last for files to close.
+    end_at_last_look: Offset,
 }
 
 /// Whether an fsync of the log is asked for or on its way.
@@ -110,6 +112,7 @@ impl Partition {
                 truncations: 0,
                 flush: Flush::Idle,
                 dirty_since: None,
+                end_at_last_look: bounds.log_end,
             }),
         }
     }
@@ -300,6 +303,17 @@ impl Partition {
             *dirty_since = None;
         }
         Some(log.begin_checkpoint(kind, &role.producer_snapshot()))
+    }
+
+    /// Closes the files of a log that was not written since the last time: a node has more logs than files.
+    pub(crate) fn close_idle_files(&self) {
+        let mut shell = self.lock();
+        let end = self.reader.log_end();
+        let is_idle = mem::replace(&mut shell.end_at_last_look, end) == end;
+        let is_compacted = shell.config.cleanup_policy.compact;
+        if let Some(log) = shell.log.as_mut().filter(|_| is_idle) {
+            log.close_files(!is_compacted);
+        }
     }
 
     /// Whether clients may read but not write it.

@@ -227,6 +227,25 @@ fn an_fsync_that_fails_is_a_broken_disk() {
 }
 
 #[test]
+fn an_idle_log_goes_on_after_its_files_were_closed() {
+    let disk = FakeDisk::new(6);
+    let before = partitions(&disk);
+    let partition = open(&before, "t", 1, &[("index.interval.bytes", "1")]);
+    for end in 1..4 {
+        assert_eq!(appended(&partition, batch(1, None)), Ok(Offset(end - 1)));
+        let held = partition.reader().read(Offset(0), Offset(end), u32::MAX, true).unwrap();
+        // Twice: the first finds it written.
+        partition.close_idle_files();
+        partition.close_idle_files();
+        assert_eq!(held.read_to_bytes().unwrap().len(), usize::try_from(end).unwrap() * batch(1, None).len());
+        assert_eq!(read(&partition, 0).len(), usize::try_from(end).unwrap());
+    }
+    drop((partition, before));
+    disk.restart(Crash::Process);
+    assert_eq!(read(&open(&partitions(&disk), "t", 1, &[]), 0).len(), 3);
+}
+
+#[test]
 fn deleted_records_stay_deleted() {
     let disk = FakeDisk::new(6);
     let before = partitions(&disk);

@@ -182,6 +182,7 @@ fn step(dir: &DataDir, log: &mut Log, model: &mut Model, random: &mut Random) {
                 model.synced_end = end;
             }
         }
+        8 if random.below(2) == 0 => log.close_files(random.below(2) == 0),
         8 => {
             dir.purge(Timestamp(i64::MAX));
         }

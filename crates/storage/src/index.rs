@@ -208,6 +208,10 @@ impl<E: Entry> Index<E> {
         }
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.get().is_some()
+    }
+
     /// Opens the file, before its name goes to another.
     pub(crate) fn open(&self) -> io::Result<()> {
         self.file().map(drop)

@@ -365,6 +365,24 @@ impl Log {
         Checkpoint::new(Arc::clone(&self.reader), Arc::clone(&self.shared), kind, producers)
     }
 
+    /// Closes the files of the active segment and, if `all`, of the others. Whoever reads or writes next opens them again;
+    /// who reads now goes on. Not `all` of a log that may be compacted: what is put in a segment's place has its name.
+    pub fn close_files(&mut self, all: bool) {
+        let segments = self.reader.segments();
+        let active = segments.len() - 1;
+        let closes = |(at, segment): (usize, &Arc<Segment>)| segment.is_open() && (all || at == active);
+        if !segments.iter().enumerate().any(closes) {
+            return;
+        }
+        let rested = segments.iter().enumerate().map(|(at, segment)| match closes((at, segment)) {
+            true => Arc::new(segment.at_rest()),
+            false => Arc::clone(segment),
+        });
+        let rested: Vec<_> = rested.collect();
+        self.active = Arc::clone(rested.last().expect("there is an active segment"));
+        self.reader.set_segments(rested);
+    }
+
     /// Makes all durable, with the producers' state, so that the next start has nothing to recover.
     pub fn close(mut self, producers: &[ProducerSnapshotEntry]) -> io::Result<()> {
         self.seal()?;

@@ -135,6 +135,11 @@ impl Segment {
         Ok(Arc::clone(self.log.get_or_init(|| file)))
     }
 
+    /// Whether it holds a file open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.get().is_some() || self.offsets.is_open() || self.times.is_open()
+    }
+
     /// Opens all files, before their names go to others.
     pub(crate) fn open_all(&self) -> io::Result<()> {
         self.log()?;
