@@ -217,7 +217,8 @@ async fn build(
     };
     let suspects = Arc::new(Suspects::new(published.clone()));
     let listener = controller_listener(&config, &*transport).await?;
-    let peers = config.peers.iter().map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
+    let others = config.peers.iter().filter(|peer| peer.id != config.node_id);
+    let peers = others.map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
     let options = QuorumOptions {
         data_dir: Arc::clone(&data_dir),
         node: config.node_id,

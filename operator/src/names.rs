@@ -55,6 +55,16 @@ pub(crate) fn broker_host(namespace: &str, cluster: &str, id: i32) -> String {
     format!("{}.{}.{namespace}.svc", broker_pod(cluster, id), nodes_service(cluster))
 }
 
+/// The environment variable with a Pod's own name.
+pub(crate) const POD_NAME: &str = "POD_NAME";
+/// The environment variable with a Pod's index in its StatefulSet.
+pub(crate) const POD_INDEX: &str = "POD_INDEX";
+
+/// The DNS name of whichever broker reads it.
+pub(crate) fn own_host(namespace: &str, cluster: &str) -> String {
+    format!("${{env:{POD_NAME}}}.{}.{namespace}.svc", nodes_service(cluster))
+}
+
 /// What clients of a cluster begin with.
 pub(crate) fn bootstrap_servers(namespace: &str, cluster: &str) -> String {
     format!("{}.{namespace}.svc:{CLIENT_PORT}", bootstrap_service(cluster))

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ConfigValues, SpecError};
 
+/// The most brokers that vote.
+pub const VOTERS_MAX: i32 = 3;
 /// The most brokers of a cluster: the ids of dedicated controllers begin there.
 pub(crate) const BROKERS_MAX: i32 = 1000;
 
@@ -214,7 +216,7 @@ impl KafkaClusterSpec {
 /// How many of a cluster's brokers vote in the metadata quorum, the ones with the lowest ids. Of two, losing either would
 /// stop both, so that one alone is safer.
 pub fn voters(brokers: i32) -> i32 {
-    if brokers < 3 { 1 } else { 3 }
+    if brokers < VOTERS_MAX { 1 } else { VOTERS_MAX }
 }
 
 /// A number of replicas that no partition can have: creating, or producing with acks=all, would fail for ever.

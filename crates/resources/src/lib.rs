@@ -11,7 +11,7 @@ mod values;
 
 pub use cluster::{
     Brokers, BrokersStatus, Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, ListenerStatus,
-    Persistent, ResourceRequirements, Storage, WhenDeleted, voters,
+    Persistent, ResourceRequirements, Storage, VOTERS_MAX, WhenDeleted, voters,
 };
 pub use load::{LoadError, Manifests, load};
 pub use node_config::{NodePlace, node_config};

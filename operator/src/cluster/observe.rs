@@ -21,10 +21,20 @@ pub(crate) struct Observed {
     /// Every child that is applied, as Kubernetes has it.
     pub(crate) children: Vec<Child>,
     pub(crate) has_secret: bool,
-    pub(crate) pod: Option<Pod>,
+    /// In the order of their ids, those that are to be and those that the StatefulSet has besides.
+    pub(crate) brokers: Vec<Broker>,
     pub(crate) claims: Vec<PersistentVolumeClaim>,
-    /// What broker 0 says of itself, or why it says nothing.
+}
+
+/// One broker.
+#[derive(Clone, Debug)]
+pub(crate) struct Broker {
+    pub(crate) id: i32,
+    pub(crate) pod: Option<Pod>,
+    /// What it says of itself, or why it says nothing.
     pub(crate) node: Result<NodeState, String>,
+    /// Why the cluster could not bear its restart now, in the cluster's words; `None` if it can.
+    pub(crate) restart_refusal: Option<String>,
 }
 
 /// A child as Kubernetes has it.
@@ -56,7 +66,13 @@ pub(crate) async fn observe(client: &Client, cluster: &KafkaCluster) -> anyhow::
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let has_secret = secrets.get_opt(&names::admin_secret(&name)).await?.is_some();
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let pod = pods.get_opt(&names::broker_pod(&name, 0)).await?;
+    let pods = pods.list(&ours).await?.items;
+    let has = stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
+    let seen = (0..cluster.spec.brokers.replicas.max(has)).map(|id| {
+        let pod = pods.iter().find(|pod| pod.name_any() == names::broker_pod(&name, id)).cloned();
+        look_at(&namespace, &name, id, pod)
+    });
+    let brokers = futures::future::join_all(seen).await;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
     let claims = claims.list(&ours).await?.items;
     Ok(Observed {
@@ -64,8 +80,7 @@ pub(crate) async fn observe(client: &Client, cluster: &KafkaCluster) -> anyhow::
         config_maps: config_maps.iter().map(ResourceExt::name_any).collect(),
         children,
         has_secret,
-        node: ask(&namespace, &name, pod.as_ref()).await,
-        pod,
+        brokers,
         claims,
     })
 }
@@ -81,16 +96,38 @@ fn add<'a, K: Serialize + ResourceExt + 'a>(
     Ok(())
 }
 
-/// Asks a Pod whose container runs; there is nobody to ask before.
-async fn ask(namespace: &str, cluster: &str, pod: Option<&Pod>) -> Result<NodeState, String> {
+/// Asks a broker whose container runs; there is nobody to ask before.
+async fn look_at(namespace: &str, cluster: &str, id: i32, pod: Option<Pod>) -> Broker {
     let is_running = pod
+        .as_ref()
         .and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref())
         .is_some_and(|state| state.running.is_some());
     if !is_running {
-        return Err("its container does not run".to_owned());
+        let node = Err("its container does not run".to_owned());
+        return Broker { id, pod, node, restart_refusal: None };
     }
-    let address = format!("{}:{}", names::broker_host(namespace, cluster, 0), names::ADMIN_PORT);
-    node::state(&address).await.map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+    let address = format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT);
+    let (node, verdict) = tokio::join!(node::state(&address), node::restart_check(&address, id));
+    let restart_refusal = match verdict {
+        Ok(verdict) => (!verdict.allowed).then(|| verdict.reasons.join("; ")),
+        // A node that does not serve has nothing to lose by a restart.
+        Err(error) => node.is_ok().then(|| format!("{:#}", anyhow::Error::from(error))),
+    };
+    let node = node.map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+    Broker { id, pod, node, restart_refusal }
+}
+
+impl Broker {
+    /// Whether Kubernetes counts it as ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        let conditions = self.pod.as_ref().and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+    }
+
+    /// Whether it says that it serves clients.
+    pub(crate) fn serves(&self) -> bool {
+        self.node.as_ref().is_ok_and(|node| node.status == "ready")
+    }
 }
 
 impl Observed {

@@ -5,11 +5,11 @@ use std::fmt;
 use client::node::{Founding, NodeState, Voter};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use resources::{KafkaClusterStatus, WhenDeleted};
+use resources::{KafkaClusterStatus, WhenDeleted, voters};
 use serde_json::Value;
 
 use super::build::{self, Kind, Resource};
-use super::observe::Observed;
+use super::observe::{Broker, Observed};
 use super::validate::ValidCluster;
 use crate::names;
 
@@ -48,6 +48,7 @@ pub(crate) fn plan(
 ) -> Result<Vec<Step>, Blocked> {
     let mut steps = Vec::new();
     check_storage(cluster, observed)?;
+    check_scale(cluster, observed)?;
     if !observed.has_secret {
         steps.push(Step::CreateSecret { name: names::admin_secret(&cluster.name) });
     }
@@ -56,10 +57,18 @@ pub(crate) fn plan(
     steps.extend(claims(cluster, observed));
     steps.extend(restart(cluster, observed));
     steps.extend(unused(cluster, observed));
-    if let Ok(node) = &observed.node {
-        steps.extend(founding(cluster, status, node, new_cluster_id)?);
-    }
+    steps.extend(founding(cluster, status, observed, new_cluster_id)?);
     Ok(steps)
+}
+
+/// A broker that goes takes its replicas with it.
+fn check_scale(cluster: &ValidCluster, observed: &Observed) -> Result<(), Blocked> {
+    let has = observed.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
+    if cluster.spec.brokers.replicas >= has {
+        return Ok(());
+    }
+    let message = format!("spec.brokers.replicas: the operator does not remove brokers yet: write {has}");
+    Err(Blocked { reason: "ScaleDownBlocked", message })
 }
 
 /// Kubernetes does not let a StatefulSet's claims change.
@@ -157,17 +166,28 @@ fn claims(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> {
     differs.map(|claim| Step::OwnClaim { name: claim.name_any(), is_owned }).collect()
 }
 
-/// Deletes a Pod that was made from something else, once its StatefulSet would make the right one.
+/// Deletes a Pod that was made from something else, once its StatefulSet would make the right one: one Pod at a time, first
+/// those that do not serve anyway, and others only while the cluster can bear it.
 fn restart(cluster: &ValidCluster, observed: &Observed) -> Option<Step> {
-    let pod = observed.pod.as_ref()?;
-    if pod_hash(pod) == Some(&cluster.pod_hash) || pod.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
     let set = observed.stateful_set.as_ref()?;
     let template = set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?;
     let is_seen = set.status.as_ref()?.observed_generation == set.metadata.generation;
-    let is_next = template.get(names::POD_HASH) == Some(&cluster.pod_hash) && is_seen;
-    is_next.then(|| Step::DeletePod {
+    if template.get(names::POD_HASH) != Some(&cluster.pod_hash) || !is_seen {
+        return None;
+    }
+    let is_going =
+        |broker: &Broker| broker.pod.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
+    if observed.brokers.iter().any(is_going) {
+        return None;
+    }
+    let is_outdated =
+        |broker: &&Broker| broker.pod.as_ref().is_some_and(|pod| pod_hash(pod) != Some(&cluster.pod_hash));
+    let outdated = observed.brokers.iter().filter(is_outdated);
+    let broker = outdated.min_by_key(|broker| (broker.serves(), std::cmp::Reverse(broker.id)))?;
+    let others_serve = observed.brokers.iter().all(|other| other.id == broker.id || other.is_ready());
+    let may = !broker.serves() || (others_serve && broker.restart_refusal.is_none());
+    let pod = broker.pod.as_ref().filter(|_| may)?;
+    Some(Step::DeletePod {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
         resource_version: pod.resource_version().unwrap_or_default(),
@@ -179,9 +199,10 @@ pub(crate) fn pod_hash(pod: &Pod) -> Option<&String> {
     pod.annotations().get(names::POD_HASH)
 }
 
-/// Old configurations go when the Pod runs with the new one, so that a restart by Kubernetes always finds its own.
+/// Old configurations go when all Pods run with the new one, so that a restart by Kubernetes always finds its own.
 fn unused(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> {
-    if observed.pod.as_ref().and_then(pod_hash) != Some(&cluster.pod_hash) {
+    let is_current = |broker: &Broker| broker.pod.as_ref().and_then(pod_hash) == Some(&cluster.pod_hash);
+    if observed.brokers.is_empty() || !observed.brokers.iter().all(is_current) {
         return Vec::new();
     }
     let prefix = format!("{}-config-", cluster.name);
@@ -190,45 +211,50 @@ fn unused(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> {
     old.map(|name| Step::DeleteConfigMap { name: name.clone() }).collect()
 }
 
-/// A node never founds a cluster by itself, and the operator never founds one twice: a volume that came back empty must
+/// A node never founds a cluster by itself, and the operator never founds one twice: volumes that came back empty must
 /// not become a second cluster under the old name.
 fn founding(
     cluster: &ValidCluster,
     status: &KafkaClusterStatus,
-    node: &NodeState,
+    observed: &Observed,
     new_cluster_id: &str,
 ) -> Result<Vec<Step>, Blocked> {
     let known = status.cluster_id.as_deref().filter(|id| !id.is_empty());
-    match (&node.cluster_id, known) {
-        (Some(has), Some(known)) if has == known => Ok(Vec::new()),
-        (Some(has), Some(known)) => {
-            let message = format!("broker {} belongs to cluster {has}, not to {known}", node.node_id);
-            Err(Blocked { reason: "ClusterIdConflict", message })
+    let nodes = || observed.brokers.iter().filter_map(|broker| broker.node.as_ref().ok());
+    let mut members = nodes().filter_map(|node| Some((node.node_id, node.cluster_id.as_deref()?))).peekable();
+    if let Some((_, first)) = members.peek().copied() {
+        let expected = known.unwrap_or(first);
+        if let Some((node, has)) = members.find(|(_, has)| *has != expected) {
+            let message = format!("broker {node} belongs to cluster {has}, not to {expected}");
+            return Err(Blocked { reason: "ClusterIdConflict", message });
         }
-        // A volume of a cluster that was deleted and made again.
-        (Some(has), None) => Ok(vec![Step::WriteClusterId { cluster_id: has.clone() }]),
-        (None, Some(known)) => {
-            let was_founded = status.version.is_some();
-            if was_founded && cluster.spec.brokers.storage.ephemeral.is_none() {
-                let message = format!(
-                    "the volume of broker {} is empty, but cluster {known} was founded: restore it, or delete the \
-                     KafkaCluster and create it again",
-                    node.node_id
-                );
-                return Err(Blocked { reason: "DataLost", message });
-            }
-            Ok(vec![bootstrap(known, node)])
+        // Volumes of a cluster that was deleted and made again.
+        let adopted = known.is_none().then(|| Step::WriteClusterId { cluster_id: first.to_owned() });
+        return Ok(adopted.into_iter().collect());
+    }
+    // Only together can the voters say that there is no cluster.
+    let count = usize::try_from(voters(cluster.spec.brokers.replicas)).unwrap_or(0);
+    let asked = observed.brokers.iter().take(count);
+    let Ok(states) = asked.map(|broker| broker.node.as_ref()).collect::<Result<Vec<_>, _>>() else {
+        return Ok(Vec::new());
+    };
+    let voter = |node: &&NodeState| Voter { id: node.node_id, directory_id: node.directory_id.clone() };
+    let voters: Vec<_> = states.iter().map(voter).collect();
+    let bootstrap = |id: &str| Step::Bootstrap(Founding { cluster_id: id.to_owned(), voters });
+    match known {
+        Some(known) if status.version.is_some() && cluster.spec.brokers.storage.ephemeral.is_none() => {
+            let message = format!(
+                "the volumes of all voters are empty, but cluster {known} was founded: restore them, or delete the \
+                 KafkaCluster and create it again"
+            );
+            Err(Blocked { reason: "DataLost", message })
         }
-        (None, None) => Ok(vec![
+        Some(known) => Ok(vec![bootstrap(known)]),
+        None => Ok(vec![
             Step::WriteClusterId { cluster_id: new_cluster_id.to_owned() },
-            bootstrap(new_cluster_id, node),
+            bootstrap(new_cluster_id),
         ]),
     }
-}
-
-fn bootstrap(cluster_id: &str, node: &NodeState) -> Step {
-    let voter = Voter { id: node.node_id, directory_id: node.directory_id.clone() };
-    Step::Bootstrap(Founding { cluster_id: cluster_id.to_owned(), voters: vec![voter] })
 }
 
 impl fmt::Display for Step {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use resources::{BrokersStatus, KafkaCluster, KafkaClusterStatus, ListenerStatus};
 
-use super::observe::Observed;
+use super::observe::{Broker, Observed};
 use super::plan::{Blocked, Step, pod_hash};
 use super::validate::ValidCluster;
 use crate::conditions::{Said, merge};
@@ -21,8 +21,9 @@ pub(crate) fn status(
     let before = cluster.status.clone().unwrap_or_default();
     let name = cluster.name_any();
     let namespace = cluster.namespace().unwrap_or_default();
-    let node = observed.node.as_ref().ok();
-    let ready_now = i32::from(is_ready(observed));
+    let nodes = || observed.brokers.iter().filter_map(|broker| broker.node.as_ref().ok());
+    let ready_now = observed.brokers.iter().filter(|broker| broker.is_ready()).count();
+    let ready_now = i32::try_from(ready_now).unwrap_or(i32::MAX);
     let desired = cluster.spec.brokers.replicas;
     let written = outcome.ok().and_then(|(_, steps)| {
         steps.iter().find_map(|step| match step {
@@ -40,18 +41,18 @@ pub(crate) fn status(
         observed_generation: cluster.metadata.generation,
         cluster_id: before.cluster_id.or(written),
         image: observed.image().map(str::to_owned).or(before.image),
-        version: node
-            .filter(|node| node.cluster_id.is_some())
+        version: nodes()
+            .find(|node| node.cluster_id.is_some())
             .map(|node| node.version.clone())
             .or(before.version),
         brokers: Some(BrokersStatus {
             desired,
             ready: ready_now,
             summary: format!("{ready_now}/{desired}"),
-            node_ids: node.map_or_else(
-                || before.brokers.map(|brokers| brokers.node_ids).unwrap_or_default(),
-                |node| vec![node.node_id],
-            ),
+            node_ids: match nodes().next() {
+                None => before.brokers.map(|brokers| brokers.node_ids).unwrap_or_default(),
+                Some(_) => nodes().map(|node| node.node_id).collect(),
+            },
         }),
         listeners: vec![ListenerStatus {
             name: "plain".to_owned(),
@@ -61,15 +62,19 @@ pub(crate) fn status(
 }
 
 fn said(outcome: Result<(&ValidCluster, &[Step]), &Blocked>, observed: &Observed) -> Vec<Said> {
-    let serves = observed.node.as_ref().is_ok_and(|node| node.status == "ready");
-    let available = match &observed.node {
-        Ok(_) if serves => {
-            Said::new("Available", true, "Serving", "the quorum has a leader and clients are served")
-        }
-        Ok(node) => {
-            Said::new("Available", false, "NotServing", format!("broker {} is {}", node.node_id, node.status))
-        }
-        Err(problem) => Said::new("Available", false, "Unreachable", format!("broker 0: {problem}")),
+    // Any broker that serves has heard of a leader of the quorum.
+    let available = match observed.brokers.iter().find(|broker| broker.serves()) {
+        Some(_) => Said::new("Available", true, "Serving", "the quorum has a leader and clients are served"),
+        None => match observed.brokers.first() {
+            Some(Broker { node: Ok(node), .. }) => {
+                let message = format!("broker {} is {}", node.node_id, node.status);
+                Said::new("Available", false, "NotServing", message)
+            }
+            Some(Broker { node: Err(problem), id, .. }) => {
+                Said::new("Available", false, "Unreachable", format!("broker {id}: {problem}"))
+            }
+            None => Said::new("Available", false, "Unreachable", "there is no broker yet"),
+        },
     };
     let (cluster, steps) = match outcome {
         Ok(outcome) => outcome,
@@ -82,7 +87,7 @@ fn said(outcome: Result<(&ValidCluster, &[Step]), &Blocked>, observed: &Observed
             ];
         }
     };
-    let waiting = waiting(cluster, steps, observed, serves);
+    let waiting = waiting(cluster, steps, observed);
     let (ready, reconciling) = match &waiting {
         None => (
             Said::new("Ready", true, "Running", "every broker runs this generation and is ready"),
@@ -96,18 +101,16 @@ fn said(outcome: Result<(&ValidCluster, &[Step]), &Blocked>, observed: &Observed
 }
 
 /// What the cluster waits for, as a reason and a sentence.
-fn waiting(
-    cluster: &ValidCluster,
-    steps: &[Step],
-    observed: &Observed,
-    serves: bool,
-) -> Option<(String, String)> {
+fn waiting(cluster: &ValidCluster, steps: &[Step], observed: &Observed) -> Option<(String, String)> {
+    let broker = observed.brokers.iter().find_map(|broker| waiting_for(cluster, broker));
+    broker.or_else(|| steps.first().map(|step| ("Applying".to_owned(), step.to_string())))
+}
+
+fn waiting_for(cluster: &ValidCluster, broker: &Broker) -> Option<(String, String)> {
     let because = |reason: &str, message: String| Some((reason.to_owned(), message));
-    let Some(pod) = &observed.pod else {
-        return because(
-            "PodMissing",
-            format!("Pod {} is not there yet", names::broker_pod(&cluster.name, 0)),
-        );
+    let Some(pod) = &broker.pod else {
+        let name = names::broker_pod(&cluster.name, broker.id);
+        return because("PodMissing", format!("Pod {name} is not there yet"));
     };
     let pod_name = pod.name_any();
     if pod.metadata.deletion_timestamp.is_some() {
@@ -117,22 +120,23 @@ fn waiting(
         return because(&reason, format!("Pod {pod_name}: {message}"));
     }
     if pod_hash(pod) != Some(&cluster.pod_hash) {
-        return because("Restarting", format!("Pod {pod_name} is restarted with the new spec"));
+        let message = match &broker.restart_refusal {
+            None => format!("Pod {pod_name} is restarted with the new spec"),
+            Some(refusal) => format!("Pod {pod_name} waits for its restart: {refusal}"),
+        };
+        return because("Restarting", message);
     }
-    match &observed.node {
+    match &broker.node {
         Err(problem) => because("Starting", format!("Pod {pod_name}: {problem}")),
         Ok(node) if node.cluster_id.is_none() => {
             because("Founding", format!("broker {} is founded", node.node_id))
         }
-        Ok(node) if !serves => because("Starting", format!("broker {} is {}", node.node_id, node.status)),
-        Ok(_) if !is_ready(observed) => because("Starting", format!("Pod {pod_name} is not ready yet")),
-        Ok(_) => steps.first().and_then(|step| because("Applying", step.to_string())),
+        Ok(node) if !broker.serves() => {
+            because("Starting", format!("broker {} is {}", node.node_id, node.status))
+        }
+        Ok(_) if !broker.is_ready() => because("Starting", format!("Pod {pod_name} is not ready yet")),
+        Ok(_) => None,
     }
-}
-
-fn is_ready(observed: &Observed) -> bool {
-    let conditions = observed.pod.as_ref().and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
 /// What the scheduler or the kubelet says against a Pod.

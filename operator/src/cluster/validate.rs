@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use config::node::{LogFormat, Logging};
+use config::node::{LogFormat, Logging, Peer};
 use kube::ResourceExt;
-use resources::{KafkaCluster, KafkaClusterSpec, NodePlace, node_config};
+use resources::{KafkaCluster, KafkaClusterSpec, NodePlace, VOTERS_MAX, node_config};
 use serde_json::json;
 
 use super::plan::Blocked;
 use crate::names;
+
+/// Stands for the id of whichever broker reads the file: no broker has it.
+const TEMPLATE_ID: i32 = -1;
 
 /// A cluster whose spec can be carried out.
 #[derive(Clone, Debug)]
@@ -18,7 +21,7 @@ pub(crate) struct ValidCluster {
     pub(crate) uid: String,
     pub(crate) spec: KafkaClusterSpec,
     pub(crate) image: String,
-    /// `broker.yaml` of broker 0.
+    /// `broker.yaml` of every broker: each takes its id and its name from its environment.
     pub(crate) broker_yaml: String,
     /// Named after what is in it, so that a Pod never reads half of a change.
     pub(crate) config_map: String,
@@ -42,11 +45,6 @@ pub(crate) fn validate(
         },
         message: error.to_string(),
     })?;
-    if spec.brokers.replicas != 1 {
-        let message =
-            "spec.brokers.replicas: on Kubernetes a cluster has one broker today: write 1".to_owned();
-        return Err(Blocked { reason: "InvalidSpec", message });
-    }
     let name = cluster.name_any();
     let is_label = name.starts_with(|first: char| first.is_ascii_lowercase()) && !name.contains('.');
     if name.len() > 40 || !is_label {
@@ -74,10 +72,17 @@ pub(crate) fn validate(
 }
 
 fn broker_yaml(spec: &KafkaClusterSpec, namespace: &str, name: &str) -> Result<String, serde_yaml::Error> {
+    // All that may ever vote, also those that are not there yet: adding brokers restarts none.
+    let voter = |id| Peer {
+        id,
+        host: names::broker_host(namespace, name, id),
+        controller_port: names::CONTROLLER_PORT,
+        admin_port: names::ADMIN_PORT,
+    };
     let place = NodePlace {
-        node_id: 0,
+        node_id: TEMPLATE_ID,
         bind_host: "0.0.0.0".to_owned(),
-        host: names::broker_host(namespace, name, 0),
+        host: names::own_host(namespace, name),
         port: names::CLIENT_PORT,
         inter_broker_port: Some(names::INTER_BROKER_PORT),
         controller_port: names::CONTROLLER_PORT,
@@ -85,7 +90,9 @@ fn broker_yaml(spec: &KafkaClusterSpec, namespace: &str, name: &str) -> Result<S
         token_file: PathBuf::from("/etc/taffrail/admin/token"),
         data_dir: PathBuf::from("/var/lib/taffrail/data"),
         log: Logging { format: LogFormat::Json, ..Logging::default() },
-        voters: Vec::new(),
+        voters: (0..VOTERS_MAX).map(voter).collect(),
     };
-    serde_yaml::to_string(&node_config(spec, &place))
+    let mut config = serde_yaml::to_value(node_config(spec, &place))?;
+    config["nodeId"] = serde_yaml::Value::String(format!("${{env:{}}}", names::POD_INDEX));
+    serde_yaml::to_string(&config)
 }

@@ -26,6 +26,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// Reads and checks the file; errors name the line or the field.
 fn read(path: &Path) -> anyhow::Result<NodeConfig> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = with_environment(&text, |name| std::env::var(name).ok())
+        .map_err(|name| anyhow::anyhow!("{}: the environment has no {name}", path.display()))?;
     let config: NodeConfig = serde_yaml::from_str(&text).map_err(|error| {
         let whole = error.to_string();
         let problem = whole.split(" at line ").next().unwrap_or(&whole);
@@ -36,6 +38,19 @@ fn read(path: &Path) -> anyhow::Result<NodeConfig> {
     })?;
     config.validate().map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     Ok(config)
+}
+
+/// Puts what the environment has in the place of `${env:NAME}` (Kafka writes it so, KIP-421): one file serves many nodes.
+/// Fails with the name that is not there.
+fn with_environment(text: &str, value: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut parts = text.split("${env:");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}').ok_or_else(|| part.to_owned())?;
+        whole.push_str(&value(name).ok_or_else(|| name.to_owned())?);
+        whole.push_str(rest);
+    }
+    Ok(whole)
 }
 
 /// Logs go to the standard error; RUST_LOG overrules the file for a moment's look.
@@ -76,12 +91,20 @@ fn quieter(level: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{read, with_environment};
 
     fn error(text: &str) -> String {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text).expect("is writable");
         read(file.path()).expect_err("has a mistake").to_string()
+    }
+
+    #[test]
+    fn the_environment_is_put_in() {
+        let value = |name: &str| (name == "POD_INDEX").then(|| "7".to_owned());
+        let put = with_environment("nodeId: ${env:POD_INDEX}\nhost: b-${env:POD_INDEX}.x", value);
+        assert_eq!(put.as_deref(), Ok("nodeId: 7\nhost: b-7.x"));
+        assert_eq!(with_environment("${env:HOME}", value), Err("HOME".to_owned()));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct NodeConfig {
     pub controller: Option<Bind>,
     /// Metrics, health and the administration endpoints.
     pub admin: Admin,
-    /// The other nodes that are there from the start.
+    /// The nodes that may be there from the start, this one or not: one list can serve all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,
     /// Kafka's `broker.rack`.
@@ -266,7 +266,6 @@ impl NodeConfig {
         for (i, peer) in self.peers.iter().enumerate() {
             require(peer.id >= 0, format!("peers[{i}].id"), format!("{} is negative", peer.id))?;
             require(!peer.host.is_empty(), format!("peers[{i}].host"), "is empty")?;
-            require(peer.id != self.node_id, format!("peers[{i}].id"), "is this node's own id")?;
         }
         Ok(())
     }

@@ -87,6 +87,12 @@ fn container(cluster: &ValidCluster) -> Value {
         "name": "broker",
         "image": cluster.image,
         "args": ["broker", "--config", "/etc/taffrail/config/broker.yaml"],
+        "env": [
+            { "name": names::POD_NAME, "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
+            { "name": names::POD_INDEX, "valueFrom": { "fieldRef": {
+                "fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']",
+            } } },
+        ],
         "ports": [
             port("controller", names::CONTROLLER_PORT),
             port("internal", names::INTER_BROKER_PORT),

@@ -6,7 +6,7 @@ use resources::{KafkaCluster, KafkaClusterStatus};
 use serde_json::{Value, json};
 
 use super::super::build::{self, Kind};
-use super::super::observe::{Child, Observed};
+use super::super::observe::{Broker, Child, Observed};
 use super::super::validate::{ValidCluster, validate};
 use super::{Blocked, Step, plan, quantity};
 
@@ -41,15 +41,19 @@ fn nothing() -> Observed {
         config_maps: Vec::new(),
         children: Vec::new(),
         has_secret: false,
-        pod: None,
+        brokers: vec![Broker {
+            id: 0,
+            pod: None,
+            node: Err("its container does not run".to_owned()),
+            restart_refusal: None,
+        }],
         claims: Vec::new(),
-        node: Err("its container does not run".to_owned()),
     }
 }
 
 /// All that `cluster` wants, as Kubernetes gives it back, and a Pod that was made from it.
 fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
-    let mut observed = Observed { has_secret: true, node: Ok(node(cluster_id)), ..nothing() };
+    let mut observed = Observed { has_secret: true, ..nothing() };
     for resource in build::build(cluster) {
         let mut body = resource.body;
         body["metadata"]["uid"] = json!("given by Kubernetes");
@@ -65,13 +69,20 @@ fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
         }
         observed.children.push(Child { kind: resource.kind, name: resource.name, body });
     }
-    let pod = json!({ "metadata": {
-        "name": "demo-broker-0",
-        "uid": "p-1",
-        "resourceVersion": "7",
-        "annotations": { "taffrail.dev/pod-hash": cluster.pod_hash },
-    } });
-    observed.pod = Some(serde_json::from_value(pod).expect("a Pod"));
+    let broker = |id| {
+        let pod = json!({
+            "metadata": {
+                "name": format!("demo-broker-{id}"),
+                "uid": format!("p-{id}"),
+                "resourceVersion": "7",
+                "annotations": { "taffrail.dev/pod-hash": cluster.pod_hash },
+            },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        });
+        let pod = Some(serde_json::from_value(pod).expect("a Pod"));
+        Broker { id, pod, node: Ok(NodeState { node_id: id, ..node(cluster_id) }), restart_refusal: None }
+    };
+    observed.brokers = (0..cluster.spec.brokers.replicas).map(broker).collect();
     observed.claims = vec![claim(None)];
     observed
 }
@@ -168,7 +179,7 @@ fn an_empty_volume_in_a_founded_cluster_is_a_loss_unless_it_was_ephemeral() {
     let observed = all_of(&valid(&wanted), None);
     let lost = blocked(&wanted, &status(Some("old"), Some("0.1.0")), &observed);
     assert_eq!(lost.reason, "DataLost");
-    assert!(lost.message.contains("restore it"), "{}", lost.message);
+    assert!(lost.message.contains("volumes of all voters are empty"), "{}", lost.message);
 
     let ephemeral = cluster(|body| body["spec"]["brokers"]["storage"] = json!({ "ephemeral": {} }));
     let observed = Observed { claims: Vec::new(), ..all_of(&valid(&ephemeral), None) };
@@ -202,13 +213,14 @@ fn a_new_configuration_reaches_the_pod_in_three_rounds() {
 
     // Both are applied; the Pod is the old one, and goes with its exact version.
     let old_maps = observed.config_maps.clone();
-    let old_pod = observed.pod.take();
-    observed = Observed { pod: old_pod, ..all_of(&valid(&wanted), Some("old")) };
+    let old_pod = observed.brokers[0].pod.take();
+    observed = all_of(&valid(&wanted), Some("old"));
+    observed.brokers[0].pod = old_pod;
     observed.config_maps.extend(old_maps);
     assert_eq!(steps(&wanted, &settled, &observed), ["delete Pod demo-broker-0"]);
 
     // Kubernetes made the new one; nobody reads the old ConfigMap any more.
-    observed.pod = all_of(&valid(&wanted), Some("old")).pod;
+    observed.brokers[0].pod = all_of(&valid(&wanted), Some("old")).brokers.remove(0).pod;
     assert_eq!(steps(&wanted, &settled, &observed), ["delete ConfigMap demo-config-#"]);
 }
 
@@ -216,11 +228,68 @@ fn a_new_configuration_reaches_the_pod_in_three_rounds() {
 fn a_pod_is_not_deleted_before_its_stateful_set_would_make_the_right_one() {
     let before = valid(&cluster(|_| {}));
     let wanted = cluster(|body| body["spec"]["image"] = json!("taffrail:2"));
-    let mut observed =
-        Observed { pod: all_of(&before, Some("old")).pod, ..all_of(&valid(&wanted), Some("old")) };
+    let mut observed = all_of(&valid(&wanted), Some("old"));
+    observed.brokers = all_of(&before, Some("old")).brokers;
     let set = observed.stateful_set.as_mut().expect("is there");
     set.metadata.generation = Some(2);
     assert_eq!(steps(&wanted, &status(Some("old"), None), &observed), [""; 0]);
+}
+
+fn three() -> KafkaCluster {
+    cluster(|body| body["spec"]["brokers"]["replicas"] = json!(3))
+}
+
+#[test]
+fn a_cluster_of_three_is_founded_when_all_its_voters_are_there() {
+    let mut observed = all_of(&valid(&three()), None);
+    observed.brokers[1].node = Err("its container does not run".to_owned());
+    assert_eq!(steps(&three(), &status(None, None), &observed), [""; 0]);
+    observed = all_of(&valid(&three()), None);
+    assert_eq!(
+        steps(&three(), &status(None, None), &observed),
+        ["write cluster id newnewnewnewnewnewneww", "found cluster newnewnewnewnewnewneww with voters 0,1,2"]
+    );
+    // One that is empty joins the others.
+    observed.brokers[2].node = Ok(NodeState { node_id: 2, ..node(Some("old")) });
+    assert_eq!(steps(&three(), &status(Some("old"), None), &observed), [""; 0]);
+    observed.brokers[0].node = Ok(node(Some("another")));
+    assert_eq!(blocked(&three(), &status(Some("old"), None), &observed).reason, "ClusterIdConflict");
+}
+
+#[test]
+fn pods_are_restarted_one_by_one_while_the_cluster_can_bear_it() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let mut wanted = three();
+    let before = all_of(&valid(&wanted), Some("old")).brokers;
+    wanted.spec.image = Some("taffrail:2".to_owned());
+    let mut observed = all_of(&valid(&wanted), Some("old"));
+    observed.brokers.clone_from(&before);
+    assert_eq!(steps(&wanted, &settled, &observed), ["delete Pod demo-broker-2"]);
+
+    // Not while another is not ready, unless that is the one.
+    observed.brokers[0].pod.as_mut().expect("is there").status = None;
+    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
+    observed.brokers[0].node = Err("does not answer".to_owned());
+    assert_eq!(steps(&wanted, &settled, &observed), ["delete Pod demo-broker-0"]);
+
+    observed.brokers.clone_from(&before);
+    observed.brokers[2].restart_refusal = Some("orders-0 would have too few replicas in sync".to_owned());
+    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
+
+    observed.brokers.clone_from(&before);
+    observed.brokers[1].pod = None;
+    assert_eq!(steps(&wanted, &settled, &observed), [""; 0], "one is on its way");
+}
+
+#[test]
+fn brokers_are_added_and_not_taken_away() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let observed = all_of(&valid(&cluster(|_| {})), Some("old"));
+    assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker"]);
+    let observed = all_of(&valid(&three()), Some("old"));
+    let refused = blocked(&cluster(|_| {}), &settled, &observed);
+    assert_eq!(refused.reason, "ScaleDownBlocked");
+    assert!(refused.message.ends_with("write 3"), "{}", refused.message);
 }
 
 #[test]

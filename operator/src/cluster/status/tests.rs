@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Blocked, KafkaCluster, Observed, Step, Time, ValidCluster, status};
+use super::{Blocked, Broker, KafkaCluster, Observed, Step, Time, ValidCluster, status};
 use crate::cluster::validate::validate;
 
 fn cluster() -> KafkaCluster {
@@ -44,9 +44,8 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
         config_maps: Vec::new(),
         children: Vec::new(),
         has_secret: true,
-        pod,
+        brokers: vec![Broker { id: 0, pod, node, restart_refusal: None }],
         claims: Vec::new(),
-        node,
     }
 }
 
