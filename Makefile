@@ -59,6 +59,10 @@ FIRST ?= 1
 sim: ## Whole brokers under faults in one deterministic process: make sim SEEDS=1000 FIRST=1
 	cargo run --quiet --profile $(PROFILE) --package sim -- $(SEEDS) $(FIRST)
 
+.PHONY: sim-test
+sim-test: ## Tests of the simulation: fixed seeds, and the proof that its checker sees
+	cargo test --profile $(PROFILE) --package sim --features sabotage
+
 .PHONY: compat
 compat: build ## Real clients against the real binary. Needs Java, Maven, Python and kcat
 	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package compat -- --test-threads=1
