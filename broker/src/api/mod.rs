@@ -208,9 +208,9 @@ served! {
     UpdateFeatures => update_features::handle;
     DescribeCluster => describe_cluster::handle;
     UnregisterBroker => unregister_broker::handle;
+    DescribeTopicPartitions => describe_topic_partitions::handle;
     AddRaftVoter => add_raft_voter::handle;
     RemoveRaftVoter => remove_raft_voter::handle;
-    DescribeTopicPartitions => describe_topic_partitions::handle;
 }
 
 /// Starts on a request; the future's first step is the handler's. Fails where the connection cannot go on.
