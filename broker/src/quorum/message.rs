@@ -7,7 +7,6 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest,
     VoteResponse,
 };
-use protocol::{Decoder, Encoder};
 use record::Batches;
 use types::{Timestamp, Uuid};
 
@@ -16,7 +15,7 @@ use super::description::{QuorumDescription, ReplicaDescription};
 use super::entry;
 use super::raft::{CommittedLeaderId, Entry, LogId, Quorum, Vote, VoterId};
 use super::voters::VotersError;
-use super::wire::{Wire, WireError, wire_enum, wire_struct};
+use super::wire::{Decoder, Encoder, Wire, WireError, wire_enum, wire_struct};
 
 /// What opens a connection: something that no other protocol starts with.
 pub(super) const MAGIC: u32 = 0x5441_4646;

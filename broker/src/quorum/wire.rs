@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use protocol::{DecodeError, Decoder, Encoder};
+use protocol::DecodeError;
+pub(super) use protocol::{Decoder, Encoder};
 use types::{
     BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, PartitionId, ProducerId, TopicId,
     TopicPartition, Uuid,
