@@ -47,6 +47,10 @@ pub struct Told {
     pub violations: Vec<String>,
     /// Offsets whose value changed because all replicas in sync had lost power.
     pub lost_with_power: u64,
+    /// Commits of a group's offset that were acknowledged.
+    pub commits: u64,
+    /// Offsets whose commit failed: it may come true late, after others.
+    uncertain_commits: BTreeSet<i64>,
     keepers: BTreeMap<Part, Keepers>,
     power_losses: BTreeMap<i32, Duration>,
 }
@@ -127,6 +131,26 @@ impl Told {
         for keepers in self.keepers.values_mut() {
             keepers.intact.remove(&node);
             keepers.look(now);
+        }
+    }
+
+    /// A commit of a group's offset was acknowledged, or not.
+    pub fn committed(&mut self, offset: i64, is_acknowledged: bool) {
+        match is_acknowledged {
+            true => self.commits += 1,
+            false => drop(self.uncertain_commits.insert(offset)),
+        }
+    }
+
+    /// A group's offset was read after `acknowledged` was committed and before anything past `sent` was: it does not go
+    /// back. It is not synced, so that a loss of power takes it back without a fault of anybody's.
+    pub fn committed_read(&mut self, read: i64, acknowledged: i64, sent: i64) {
+        let is_there = (acknowledged..=sent).contains(&read) || self.uncertain_commits.contains(&read);
+        if !is_there && self.power_losses.is_empty() {
+            self.violations.push(format!(
+                "commits: a group is at {read} at {:?}, and {acknowledged} was acknowledged",
+                self.now
+            ));
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use client::{Client, ClientConfig};
 use metadata::Image;
 use types::BrokerId;
 
@@ -58,6 +59,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// Records that were read.
     pub read: u64,
+    /// Commits of a group's offset that were acknowledged.
+    pub commits: u64,
     /// Records that producers gave up.
     pub given_up: u64,
     /// Records that went with the power of all their replicas.
@@ -93,12 +96,13 @@ impl fmt::Display for Outcome {
             self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         write!(
             f,
-            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
+            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} commits, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
             self.seed,
             self.nodes,
             self.simulated.as_secs(),
             self.acknowledged,
             self.read,
+            self.commits,
             self.given_up,
             self.lost_with_power,
             self.leader_changes,
@@ -125,7 +129,9 @@ struct Watch {
 pub fn run(config: &RunConfig) -> Outcome {
     // Mostly the smallest cluster that replicates; now and then brokers that only follow the quorum.
     let nodes = *Random::new(config.seed).pick(&[3, 3, 3, 4, 5]);
-    let world = WorldConfig { seed: config.seed, nodes, controllers: 3, broker_configs: Vec::new() };
+    // One group needs no fifty partitions of offsets.
+    let broker_configs = vec![("offsets.topic.num.partitions", "2")];
+    let world = WorldConfig { seed: config.seed, nodes, controllers: 3, broker_configs };
     no_panic::watch();
     let mut world = World::new(&world);
     let mut watch = Watch::default();
@@ -169,6 +175,7 @@ pub fn run(config: &RunConfig) -> Outcome {
         nodes: world.hosts.len(),
         acknowledged: told.acknowledged.len(),
         read: told.read_count,
+        commits: told.commits,
         given_up: told.given_up,
         lost_with_power: lost_with_power + told.lost_with_power,
         leader_changes: watch.leader_changes,
@@ -201,6 +208,9 @@ fn start_clients(
             Arc::clone(stop),
         )));
     }
+    let once = ClientConfig { operation_timeout: Duration::ZERO, ..world.client_config("committer") };
+    let client = Client::new(once).expect("the addresses are ours");
+    clients.push(world.client(workload::commit(client, history.clone(), Arc::clone(stop))));
     let client = world.new_client("consumer");
     clients.push(world.client(workload::consume(client, history.clone(), Arc::clone(stop))));
     clients

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::admin::NewTopic;
+use client::admin::{NewTopic, OffsetToCommit, TopicPartitionName};
 use client::consumer::{FetchConfig, Fetcher, OffsetReset};
 use client::producer::{Producer, ProducerConfig, ProducerRecord};
 use client::{Admin, Client};
@@ -18,6 +18,9 @@ use crate::random::Random;
 
 /// Partitions of each topic.
 pub const PARTITIONS: i32 = 2;
+
+/// The group whose offsets are committed.
+const GROUP: &str = "group";
 
 /// All partitions that are written to.
 pub fn parts() -> impl Iterator<Item = Part> {
@@ -115,8 +118,7 @@ pub async fn produce(
 pub async fn consume(client: Client, history: History, stop: Arc<AtomicBool>) {
     let config = FetchConfig { reset: OffsetReset::Earliest, ..FetchConfig::default() };
     let mut fetcher = Fetcher::new(client, config);
-    let name =
-        |(topic, partition): Part| client::admin::TopicPartitionName { topic: topic.to_owned(), partition };
+    let name = |(topic, partition): Part| TopicPartitionName { topic: topic.to_owned(), partition };
     fetcher.assign(parts().map(|part| (name(part), 0)).collect());
     while !stop.load(Ordering::Relaxed) {
         let since = history.lock().now;
@@ -135,5 +137,27 @@ pub async fn consume(client: Client, history: History, stop: Arc<AtomicBool>) {
                 sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Commits ever higher offsets of a group and reads them back, until it is told to stop. The client must not retry: a
+/// commit that was sent twice may come true twice, the second time after others.
+pub async fn commit(client: Client, history: History, stop: Arc<AtomicBool>) {
+    let admin = Admin::new(client);
+    let partition = TopicPartitionName { topic: PLAIN.to_owned(), partition: 0 };
+    let (mut sent, mut acknowledged) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        sent += 1;
+        let offset = OffsetToCommit { partition: partition.clone(), offset: sent, leader_epoch: -1 };
+        let result = admin.commit_offsets(GROUP, &[offset]).await;
+        history.lock().committed(sent, result.is_ok());
+        if result.is_ok() {
+            acknowledged = sent;
+        }
+        if let Ok(offsets) = admin.committed_offsets(GROUP).await {
+            let read = offsets.get(&partition).map_or(0, |committed| committed.offset.max(0));
+            history.lock().committed_read(read, acknowledged, sent);
+        }
+        sleep(Duration::from_millis(50)).await;
     }
 }
