@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sim::run::{Outcome, RunConfig, run};
 
-/// About five minutes on two cores.
-const SEEDS: u64 = 100;
+/// Minutes on two cores.
+const SEEDS: u64 = 40;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
