@@ -134,7 +134,7 @@ pub(crate) fn configuration_changed(bed: &Bed) -> Result<()> {
 pub(crate) fn refused(bed: &Bed) -> Result<()> {
     // By the API server, before anything is stored.
     let refused = [
-        (DEMO.replace("replicas: 1", "replicas: 3"), "spec.brokers.replicas"),
+        (DEMO.replace("replicas: 1", "replicas: 0"), "spec.brokers.replicas"),
         (DEMO.replace("replicas: 1", "replicas: one"), "spec.brokers.replicas"),
         (DEMO.replace("replicas: 1", "replica: 1"), "replica"),
         (DEMO.replace("size: 1Gi", "whenDeleted: Never\n        size: 1Gi"), "whenDeleted"),
