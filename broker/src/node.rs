@@ -86,6 +86,15 @@ impl Node {
         self.quorum.handle()
     }
 
+    /// The partition that a consumer means, if this node has a replica of it.
+    pub(crate) fn readable_partition(
+        &self,
+        topic: TopicRef<'_>,
+        partition: PartitionId,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        self.partitions.find(topic, partition).or_else(|_| self.led_partition(topic, partition))
+    }
+
     /// The partition that a client means, if this node leads it.
     pub(crate) fn led_partition(
         &self,

@@ -19,10 +19,13 @@ use storage::{LogSlice, ReadError};
 use tokio::time::Instant;
 use types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Now, Offset, PartitionId, TopicId};
 
+use super::nearest::Nearest;
 use super::{Reply, RequestContext, topics};
 use crate::node::Node;
 use crate::partitions::{Partition, TopicRef};
 
+/// From this version on consumers may read from followers (KIP-392).
+const FIRST_WITH_FOLLOWERS: i16 = 11;
 /// From this version on topics come by id (KIP-516).
 const FIRST_WITH_TOPIC_IDS: i16 = 13;
 /// From this version on a refusal can say who leads.
@@ -51,8 +54,8 @@ pub(crate) async fn handle(
         FetchContext::Sessionless | FetchContext::Full { .. } => session_request.partitions,
         FetchContext::Incremental { partitions, .. } => partitions.clone(),
     };
-    let read = Reading::new(node, &request, wanted).finish(node).await;
-    let mut reply = answer(node, &session, read, Asker::of(&request));
+    let read = Reading::new(node, context, &request, wanted).finish(node).await;
+    let mut reply = answer(node, &session, read, Asker::of(context, &request));
     name_leaders(node, context, &mut reply.response);
     reply
 }
@@ -104,13 +107,15 @@ struct Outcome {
     slice: LogSlice,
     /// Where a follower's log leaves this one.
     diverging: Option<(LeaderEpoch, Offset)>,
+    /// From whom a consumer had better read.
+    preferred: Option<BrokerId>,
 }
 
 /// Who reads, which decides how far.
 #[derive(Clone, Copy)]
 enum Asker {
     /// Up to the high watermark, or the last stable offset.
-    Consumer { isolation_level: i8 },
+    Consumer { isolation_level: i8, may_read_followers: bool },
     /// Up to the end, and what it asks is its acknowledgement.
     Follower { broker: BrokerId, epoch: BrokerEpoch },
 }
@@ -119,6 +124,7 @@ enum Asker {
 struct Reading {
     targets: Vec<Target>,
     asker: Asker,
+    nearest: Option<Nearest>,
     bytes_min: u32,
     bytes_max: u32,
     deadline: Instant,
@@ -127,21 +133,33 @@ struct Reading {
 impl Reading {
     fn new(
         node: &Node,
+        context: &RequestContext,
         request: &FetchRequest,
         wanted: Vec<(SessionPartition, PartitionRequest)>,
     ) -> Reading {
+        let asker = Asker::of(context, request);
+        let (may_read_followers, nearest) = match asker {
+            Asker::Consumer { may_read_followers, .. } => {
+                (may_read_followers, Nearest::of(node, &request.rack_id).filter(|_| may_read_followers))
+            }
+            Asker::Follower { .. } => (false, None),
+        };
         let target = |(key, request): (SessionPartition, PartitionRequest)| {
             let topic = match &key.topic {
                 SessionTopic::Id(id) => TopicRef::Id(*id),
                 SessionTopic::Name(name) => TopicRef::Name(name),
             };
-            let partition = node.led_partition(topic, key.partition);
+            let partition = match may_read_followers {
+                true => node.readable_partition(topic, key.partition),
+                false => node.led_partition(topic, key.partition),
+            };
             Target { key, request, partition, outcome: Outcome::failed(ErrorCode::None) }
         };
         let limit = node.broker_config.fetch_max_bytes.min(request.max_bytes.max(0));
         Reading {
             targets: wanted.into_iter().map(target).collect(),
-            asker: Asker::of(request),
+            asker,
+            nearest,
             bytes_min: u32::try_from(request.min_bytes).unwrap_or(0),
             bytes_max: u32::try_from(limit).unwrap_or(0),
             deadline: Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
@@ -178,8 +196,8 @@ impl Reading {
         let mut total = 0u32;
         let mut is_notable = false;
         for target in &mut self.targets {
-            target.outcome = target.read(now, self.asker, left, total == 0);
-            is_notable |= !target.outcome.error.is_none() || target.outcome.diverging.is_some();
+            target.outcome = target.read(now, self.asker, self.nearest.as_ref(), left, total == 0);
+            is_notable |= !target.outcome.error.is_none() || target.outcome.is_notable();
             let len = target.outcome.slice.len();
             left = left.saturating_sub(len);
             total = total.saturating_add(len);
@@ -189,34 +207,51 @@ impl Reading {
 }
 
 impl Asker {
-    fn of(request: &FetchRequest) -> Asker {
+    fn of(context: &RequestContext, request: &FetchRequest) -> Asker {
         let (old, new) = (request.replica_id, &request.replica_state);
         match (old > CONSUMER, new.replica_id > CONSUMER) {
             (_, true) => {
                 Asker::Follower { broker: BrokerId(new.replica_id), epoch: BrokerEpoch(new.replica_epoch) }
             }
             (true, false) => Asker::Follower { broker: BrokerId(old), epoch: BrokerEpoch(-1) },
-            (false, false) => Asker::Consumer { isolation_level: request.isolation_level },
+            (false, false) => Asker::Consumer {
+                isolation_level: request.isolation_level,
+                may_read_followers: context.api_version >= FIRST_WITH_FOLLOWERS,
+            },
         }
     }
 }
 
 impl Target {
     /// `is_first`: nothing was read yet for this answer, so that the first batch is given however large it is.
-    fn read(&self, now: Now, asker: Asker, bytes_left: u32, is_first: bool) -> Outcome {
+    fn read(
+        &self,
+        now: Now,
+        asker: Asker,
+        nearest: Option<&Nearest>,
+        bytes_left: u32,
+        is_first: bool,
+    ) -> Outcome {
         let partition = match &self.partition {
             Ok(partition) => partition,
             Err(error) => return Outcome::failed(*error),
         };
         let bytes_max = u32::try_from(self.request.max_bytes).unwrap_or(0).min(bytes_left);
         match asker {
-            Asker::Consumer { isolation_level } => {
-                if !partition.is_leading() {
+            Asker::Consumer { isolation_level, may_read_followers } => {
+                let is_leading = partition.is_leading();
+                if !is_leading && !(may_read_followers && partition.followed().is_some()) {
                     return Outcome::failed(ErrorCode::NotLeaderOrFollower);
                 }
                 let bounds = partition.bounds();
                 if let Err(error) = check_epoch(self.request.current_leader_epoch, bounds.leader_epoch) {
                     return Outcome::failed(error);
+                }
+                if let Some(preferred) =
+                    nearest.filter(|_| is_leading).and_then(|n| n.replica(partition.id()))
+                {
+                    let preferred = Some(preferred);
+                    return Outcome { preferred, bounds: Some(bounds), ..Outcome::failed(ErrorCode::None) };
                 }
                 let upto = match isolation_level {
                     READ_COMMITTED => bounds.last_stable,
@@ -263,7 +298,12 @@ impl Target {
 
 impl Outcome {
     fn failed(error: ErrorCode) -> Outcome {
-        Outcome { error, bounds: None, slice: LogSlice::default(), diverging: None }
+        Outcome { error, bounds: None, slice: LogSlice::default(), diverging: None, preferred: None }
+    }
+
+    /// Whether the asker has to hear of it at once, records or not.
+    fn is_notable(&self) -> bool {
+        self.diverging.is_some() || self.preferred.is_some()
     }
 
     fn refused(partition: &Partition, refusal: FetchRefusal) -> Outcome {
@@ -360,7 +400,7 @@ impl Outcome {
         PartitionAnswer {
             error: self.error,
             has_records: !self.slice.is_empty(),
-            is_notable: self.diverging.is_some(),
+            is_notable: self.is_notable(),
             high_watermark: self.bounds.map_or(Offset(-1), |bounds| bounds.high_watermark),
             log_start: self.bounds.map_or(Offset(-1), |bounds| bounds.log_start),
         }
@@ -387,8 +427,9 @@ impl Outcome {
             diverging_epoch: self.diverging.map_or_else(EpochEndOffset::default, |(epoch, end)| {
                 EpochEndOffset { epoch: epoch.0, end_offset: end.0, ..EpochEndOffset::default() }
             }),
+            preferred_read_replica: self.preferred.map_or(-1, |preferred| preferred.0),
             // Nothing is ever aborted here; `None` is for those who did not ask.
-            aborted_transactions: matches!(asker, Asker::Consumer { isolation_level: READ_COMMITTED })
+            aborted_transactions: matches!(asker, Asker::Consumer { isolation_level: READ_COMMITTED, .. })
                 .then(Vec::new),
             records: Some(records),
             ..PartitionData::default()

@@ -28,11 +28,16 @@ struct Harness {
 
 impl Harness {
     async fn start() -> Harness {
+        Harness::start_with("").await
+    }
+
+    /// With more lines in its `broker.yaml`.
+    async fn start_with(more: &str) -> Harness {
         let folder = tempfile::tempdir().unwrap();
         let yaml = format!(
             "nodeId: 1\nroles: [broker, controller]\ndataDirs: [{}]\n\
              listeners: [{{name: plain, bind: '127.0.0.1:0', advertised: {{host: localhost, port: 0}}}}]\n\
-             controller: {{bind: '127.0.0.1:0'}}\nadmin: {{bind: '127.0.0.1:0'}}\n",
+             controller: {{bind: '127.0.0.1:0'}}\nadmin: {{bind: '127.0.0.1:0'}}\n{more}",
             folder.path().join("data").display(),
         );
         let config: NodeConfig = serde_yaml::from_str(&yaml).unwrap();

@@ -26,12 +26,22 @@ use crate::seams::{Blocking, TcpTransport, Wall};
 const FOLLOWER: BrokerId = BrokerId(2);
 
 pub(super) async fn register(harness: &Harness, broker: BrokerId, incarnation: u8) -> BrokerEpoch {
+    register_in(harness, broker, incarnation, None).await
+}
+
+async fn register_in(
+    harness: &Harness,
+    broker: BrokerId,
+    incarnation: u8,
+    rack: Option<&str>,
+) -> BrokerEpoch {
     let incarnation = Uuid::from_random([incarnation; 16]);
     let endpoint = Endpoint { listener: "plain".to_owned(), host: "elsewhere".to_owned(), port: 9999 };
     let registration = BrokerRegistration {
         broker,
         incarnation,
         endpoints: vec![endpoint],
+        rack: rack.map(str::to_owned),
         ..BrokerRegistration::default()
     };
     let answer = harness.node.metadata().submit(Command::RegisterBroker(registration)).await;
@@ -131,6 +141,36 @@ async fn a_follower_gets_what_is_written_and_acks_all_waits_for_it() {
     assert_eq!((deleted.error_code, deleted.low_watermark), (0, 2));
     assert_eq!(follower.bounds().log_start.0, 2, "it was answered when the follower had deleted them too");
     following.abort();
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_is_sent_to_a_replica_in_its_rack() {
+    let selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+    let harness =
+        Harness::start_with(&format!("rack: a\nconfig: {{replica.selector.class: {selector}}}\n")).await;
+    register_in(&harness, FOLLOWER, 9, Some("b")).await;
+    let mut ids = std::collections::BTreeMap::new();
+    for name in ["t1", "t2", "t3", "t4"] {
+        let topic = harness.create_replicated(name, 2, &[]).await;
+        let id = TopicPartition { topic, partition: PartitionId(0) };
+        let leader = harness.node.metadata().image().partition(id).unwrap().leader.unwrap();
+        ids.entry(leader).or_insert((name, topic));
+    }
+    let ask = async |topic, version, rack: &str| {
+        let request = FetchRequest { rack_id: rack.into(), ..fetch_request(version, topic, 0) };
+        let mut response = harness.ask(version, &request).await;
+        let answer = response.responses.remove(0).partitions.remove(0);
+        (answer.error_code, answer.preferred_read_replica)
+    };
+    let (led, followed) = (ids[&BrokerId(1)], ids[&FOLLOWER]);
+    assert_eq!(ask(led, 13, "b").await, (0, FOLLOWER.0));
+    for rack in ["a", "c", ""] {
+        assert_eq!(ask(led, 13, rack).await, (0, -1), "rack {rack}");
+    }
+    // Whoever was sent here reads here; older consumers know of leaders only.
+    assert_eq!(ask(followed, 11, "a").await, (0, -1));
+    assert_eq!(ask(followed, 10, "").await.0, ErrorCode::NotLeaderOrFollower.code());
     harness.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::catalogue::broker_definition;
+use crate::catalogue::{RACK_AWARE_SELECTOR, broker_definition};
 use crate::validate::parse_bool;
 use crate::{BrokerLayers, Overrides};
 
@@ -51,6 +51,7 @@ pub struct BrokerConfig {
     pub replica_fetch_response_max_bytes: i32,
     pub replica_fetch_wait_max_ms: i32,
     pub replica_lag_time_max_ms: i64,
+    pub replica_selector_class: Option<String>,
     pub socket_request_max_bytes: i32,
 }
 
@@ -108,6 +109,8 @@ impl BrokerConfig {
             replica_fetch_response_max_bytes: number(layers, "replica.fetch.response.max.bytes"),
             replica_fetch_wait_max_ms: number(layers, "replica.fetch.wait.max.ms"),
             replica_lag_time_max_ms: number(layers, "replica.lag.time.max.ms"),
+            replica_selector_class: broker_definition("replica.selector.class")
+                .and_then(|definition| layers.resolve(definition, |value| Some(value.trim().to_owned()))),
             socket_request_max_bytes: number(layers, "socket.request.max.bytes"),
         }
     }
@@ -117,6 +120,13 @@ impl BrokerConfig {
 #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
 fn parse_rate(value: &str) -> Option<u64> {
     value.trim().parse::<f64>().ok().map(|rate| (rate as u64).max(1))
+}
+
+impl BrokerConfig {
+    /// Whether a consumer is sent to a replica in its own rack.
+    pub fn is_rack_aware(&self) -> bool {
+        self.replica_selector_class.as_deref() == Some(RACK_AWARE_SELECTOR)
+    }
 }
 
 fn number<T: FromStr>(layers: &BrokerLayers<'_>, key: &str) -> T {

@@ -4,6 +4,10 @@ use crate::ConfigDef;
 use crate::Kind::{Boolean, Double, Int, List, Long, Short, String};
 use crate::definition::Validator::{AtLeast, EachOneOf, OneOf};
 
+/// Consumers read from leaders.
+const LEADER_SELECTOR: &str = "org.apache.kafka.common.replica.LeaderSelector";
+/// Consumers read from a replica in their own rack, if one is in sync (KIP-392).
+pub(crate) const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 const LONG_MAX: &str = "9223372036854775807";
 const INT_MAX: &str = "2147483647";
 
@@ -87,7 +91,7 @@ pub(super) static BROKER: &[ConfigDef] = &[
     ConfigDef::new("replica.fetch.response.max.bytes", Int, Some("10485760"), "The most bytes that a follower asks for in all.").valid(AtLeast(0)).read_only(),
     ConfigDef::new("replica.fetch.wait.max.ms", Int, Some("500"), "How long a follower's fetch waits for records.").valid(AtLeast(0)).high().read_only(),
     ConfigDef::new("replica.lag.time.max.ms", Long, Some("30000"), "After how long behind a follower leaves the ISR.").valid(AtLeast(1)).high().read_only(),
-    ConfigDef::new("replica.selector.class", String, None, "How a consumer's nearest replica is chosen.").read_only().default_only(),
+    ConfigDef::new("replica.selector.class", String, None, "How a consumer's nearest replica is chosen: the leader, or one in sync in the consumer's rack.").valid(OneOf(&[LEADER_SELECTOR, RACK_AWARE_SELECTOR])).read_only(),
     ConfigDef::new("sasl.enabled.mechanisms", List, Some("GSSAPI"), "The SASL mechanisms that clients may use.").read_only().default_only(),
     ConfigDef::new("socket.receive.buffer.bytes", Int, Some("102400"), "The receive buffer of sockets; here the kernel sizes it.").high().read_only().default_only(),
     ConfigDef::new("socket.request.max.bytes", Int, Some("104857600"), "The most bytes of one request.").valid(AtLeast(1)).high().read_only(),

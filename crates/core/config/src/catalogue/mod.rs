@@ -4,6 +4,8 @@ mod broker;
 mod broker_log;
 mod topic;
 
+pub(crate) use broker::RACK_AWARE_SELECTOR;
+
 use crate::ConfigDef;
 
 /// Every topic key, sorted by name.
