@@ -240,7 +240,8 @@ impl Target {
         match asker {
             Asker::Consumer { isolation_level, may_read_followers } => {
                 let is_leading = partition.is_leading();
-                if !is_leading && !(may_read_followers && partition.followed().is_some()) {
+                let is_readable = is_leading || (may_read_followers && partition.followed().is_some());
+                if !is_readable {
                     return Outcome::failed(ErrorCode::NotLeaderOrFollower);
                 }
                 let bounds = partition.bounds();
