@@ -99,6 +99,13 @@ impl Node {
         child.wait().expect("it is ours");
     }
 
+    /// Sends a signal to the process, which lives on.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
+        assert!(status.success());
+    }
+
     /// SIGTERM; the node writes everything down.
     pub(crate) fn stop(&mut self) {
         let mut child = self.child.take().expect("it runs");
