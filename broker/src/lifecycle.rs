@@ -339,10 +339,11 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
         previous_epoch: node.blocking.run(move || previous_epoch(&data_dir)).await,
         ..BrokerRegistration::default()
     };
+    // Each reason is said once, however often it keeps the node waiting.
     let mut said = BTreeSet::new();
     loop {
         let answer = node.metadata().submit(Command::RegisterBroker(registration.clone())).await;
-        let problem = match answer {
+        let error = match answer {
             Ok(Response::Registered(epoch)) => {
                 remember_epoch(node, epoch).await;
                 match node.metadata().submit(Command::UnfenceBroker { broker, epoch }).await {
@@ -351,7 +352,7 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
                         return epoch;
                     }
                     Ok(_) => None,
-                    Err(error) => waiting_for(node, error),
+                    Err(error) => Some(error),
                 }
             }
             Ok(_) => None,
@@ -359,10 +360,18 @@ async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
                 if let SubmitError::Rejected(Rejection::DuplicateBrokerRegistration { .. }) = error {
                     fence_former_life(node, &registration.endpoints).await;
                 }
-                waiting_for(node, error)
+                Some(error)
             }
         };
-        say_once(&mut said, problem.as_deref());
+        let is_refused = matches!(error, Some(SubmitError::Rejected(_)));
+        let problem = error.and_then(|error| waiting_for(node, error));
+        if let Some(problem) = problem.as_ref().filter(|problem| said.insert((*problem).clone())) {
+            // Waiting is what a start is made of; a refusal lasts until somebody does something.
+            match is_refused {
+                true => tracing::warn!("{problem}"),
+                false => tracing::info!("{problem}"),
+            }
+        }
         node.problem.send_replace(problem);
         tokio::time::sleep(REGISTER_RETRY).await;
     }
@@ -381,13 +390,6 @@ fn waiting_for(node: &Node, error: SubmitError) -> Option<String> {
         SubmitError::NoController | SubmitError::Unknown | SubmitError::Busy | SubmitError::TooLarge => Some(
             format!("waiting for the active controller: {error}; see that most voters run and are reached"),
         ),
-    }
-}
-
-/// Each reason once, however often it keeps the node waiting.
-fn say_once(said: &mut BTreeSet<String>, problem: Option<&str>) {
-    if let Some(problem) = problem.filter(|problem| said.insert((*problem).to_owned())) {
-        tracing::warn!("{problem}");
     }
 }
 
