@@ -9,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -18,27 +19,82 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until a broker answers a metadata request.
 pub(crate) fn wait_until_answers(bootstrap: &str, timeout: Duration) -> Result<()> {
+    wait_for(bootstrap, timeout, |metadata| !metadata.brokers().is_empty())
+}
+
+/// Waits until so many brokers are known.
+pub(crate) fn wait_until_brokers(bootstrap: &str, brokers: usize, timeout: Duration) -> Result<()> {
+    wait_for(bootstrap, timeout, |metadata| metadata.brokers().len() == brokers)
+}
+
+/// Waits until metadata is as it should be.
+pub(crate) fn wait_for(bootstrap: &str, timeout: Duration, is_so: impl Fn(&Metadata) -> bool) -> Result<()> {
     let begun = Instant::now();
+    let mut last = String::from("nobody answers");
     while begun.elapsed() < timeout {
         // A fresh client for each try: librdkafka backs off between dials of one client.
-        let client: BaseConsumer = config(bootstrap).set("socket.timeout.ms", "1000").create()?;
-        if client.fetch_metadata(None, Duration::from_millis(500)).is_ok_and(|m| !m.brokers().is_empty()) {
-            return Ok(());
+        let client: BaseConsumer = config(bootstrap).set("socket.timeout.ms", "10000").create()?;
+        match client.fetch_metadata(None, Duration::from_secs(10)) {
+            Ok(metadata) if is_so(&metadata) => return Ok(()),
+            Ok(metadata) => last = describe(&metadata),
+            Err(error) => last = error.to_string(),
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    bail!("no answer from {bootstrap} in {timeout:?}")
+    bail!("not what {bootstrap} should say after {timeout:?}: {last}")
 }
 
-/// Creates a topic with one replica whose files go away soon after it is deleted.
-pub(crate) fn create_topic(bootstrap: &str, topic: &str, partitions: i32) -> Result<()> {
+fn describe(metadata: &Metadata) -> String {
+    let partitions = |topic: &MetadataTopic| topic.partitions().len();
+    let topics = metadata.topics().iter().map(|topic| format!("{} ({})", topic.name(), partitions(topic)));
+    let topics: Vec<_> = topics.collect();
+    format!("{} brokers, topics {}", metadata.brokers().len(), topics.join(", "))
+}
+
+/// Whether all partitions of all topics have a leader and all their replicas are in sync.
+pub(crate) fn is_in_sync(metadata: &Metadata) -> bool {
+    let partitions = || metadata.topics().iter().flat_map(MetadataTopic::partitions);
+    partitions()
+        .all(|partition| partition.leader() >= 0 && partition.isr().len() == partition.replicas().len())
+}
+
+/// A topic to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Topic<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) partitions: i32,
+    pub(crate) replicas: i32,
+    pub(crate) configs: &'a [(&'a str, &'a str)],
+}
+
+/// Creates a topic whose files go away soon after it is deleted, and waits until it is led.
+pub(crate) fn create(bootstrap: &str, topic: Topic<'_>) -> Result<()> {
+    let mut new = NewTopic::new(topic.name, topic.partitions, TopicReplication::Fixed(topic.replicas))
+        .set("file.delete.delay.ms", "1000");
+    for (key, value) in topic.configs {
+        new = new.set(key, value);
+    }
+    create_and_wait(bootstrap, &new)
+}
+
+/// Creates a topic of one partition on these brokers, the first of which will lead.
+pub(crate) fn create_on(bootstrap: &str, name: &str, replicas: &[i32]) -> Result<()> {
+    let assignment = [replicas];
+    create_and_wait(bootstrap, &NewTopic::new(name, 1, TopicReplication::Variable(&assignment)))
+}
+
+fn create_and_wait(bootstrap: &str, new: &NewTopic<'_>) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
-    let new =
-        NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("file.delete.delay.ms", "1000");
-    for result in block_on(admin.create_topics([&new], &AdminOptions::new()))? {
+    for result in block_on(admin.create_topics([new], &AdminOptions::new()))? {
         result.map_err(|(name, code)| anyhow::anyhow!("creating {name}: {code}"))?;
     }
-    Ok(())
+    let is_there = |metadata: &Metadata| metadata.topics().iter().any(|topic| topic.name() == new.name);
+    wait_for(bootstrap, STALL_TIMEOUT, |metadata| is_there(metadata) && is_in_sync(metadata))
+}
+
+/// One replica.
+pub(crate) fn create_topic(bootstrap: &str, name: &str, partitions: i32) -> Result<()> {
+    create(bootstrap, Topic { name, partitions, replicas: 1, configs: &[] })
 }
 
 /// Deletes a topic.
@@ -98,7 +154,8 @@ pub(crate) fn consume_mb_s(bootstrap: &str, topic: &str, partitions: i32, record
     Ok(mb_s(records, begun.elapsed()))
 }
 
-fn config(bootstrap: &str) -> ClientConfig {
+/// What all clients have in common.
+pub(crate) fn config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
     config.set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);

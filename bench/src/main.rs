@@ -2,13 +2,14 @@
 //! run, alternating, warmed up. The ratio is the result; an absolute number says more about the machine.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command that prints its results")]
 
+mod gap;
 mod java;
 mod librdkafka;
 mod process;
 mod report;
 mod rows;
 mod sink;
-mod system;
+mod systems;
 
 use std::path::PathBuf;
 
@@ -16,8 +17,8 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use crate::report::Report;
-use crate::rows::{ROWS, Row};
-use crate::system::Systems;
+use crate::rows::{ROWS, Row, Run, Shape};
+use crate::systems::{Programs, Systems};
 
 /// Measures Taffrail against Apache Kafka.
 #[derive(Debug, Parser)]
@@ -47,16 +48,42 @@ fn main() -> Result<()> {
     let rows = selected(&arguments.rows)?;
     std::fs::create_dir_all(&arguments.data)?;
     let data = arguments.data.canonicalize().context("data folder")?;
-    let mut systems = Systems::start(&arguments.kafka, &arguments.taffrail, &data)?;
+    let programs = Programs::new(&arguments.kafka, &arguments.taffrail, &data)?;
     let mut report = Report::new();
+    let measured = measure(&programs, &rows, arguments.rounds, &mut report);
+    std::fs::remove_dir_all(&data).ok();
+    // What was measured before a row failed is worth having.
+    println!("{}", report.table());
+    report.write_json(&arguments.json)?;
+    measured
+}
+
+/// Rows in a line that need the same clusters share them.
+fn measure(programs: &Programs, rows: &[&Row], rounds: usize, report: &mut Report) -> Result<()> {
+    let mut shared: Option<(Shape, Systems)> = None;
     for row in rows {
         eprintln!("{}: {}", row.name, row.measure);
-        report.add((row.run)(&mut systems, arguments.rounds).with_context(|| format!("row {}", row.name))?);
+        let figures = match row.run {
+            Run::Alone(run) => {
+                shared = None;
+                run(programs, rounds)
+            }
+            Run::On(shape, run) => {
+                let (_, mut systems) = match shared.take() {
+                    Some(running) if running.0 == shape => running,
+                    other => {
+                        drop(other);
+                        (shape, programs.start(shape.setup())?)
+                    }
+                };
+                let figures = run(programs, &mut systems, rounds);
+                shared = Some((shape, systems));
+                figures
+            }
+        };
+        report.add(figures.with_context(|| format!("row {}", row.name))?);
     }
-    drop(systems);
-    std::fs::remove_dir_all(&data).ok();
-    println!("{}", report.table());
-    report.write_json(&arguments.json)
+    Ok(())
 }
 
 fn selected(names: &[String]) -> Result<Vec<&'static Row>> {

@@ -36,6 +36,8 @@ pub(crate) enum Target {
     RatioMax(f64),
     /// Taffrail's own figure must not be larger, whatever Kafka's is.
     ValueMax(f64),
+    /// Taffrail's own figure must not be smaller.
+    ValueMin(f64),
 }
 
 impl Figure {
@@ -51,6 +53,7 @@ impl Figure {
             Target::RatioMin(least) => ratio >= least,
             Target::RatioMax(most) => ratio <= most,
             Target::ValueMax(most) => taffrail <= most,
+            Target::ValueMin(least) => taffrail >= least,
         });
         Figure {
             row,
@@ -135,5 +138,6 @@ fn describe(target: Target) -> String {
         Target::RatioMin(least) => format!("at least {least:.2}x"),
         Target::RatioMax(most) => format!("at most {most:.2}x"),
         Target::ValueMax(most) => format!("at most {most}"),
+        Target::ValueMin(least) => format!("at least {least}"),
     }
 }

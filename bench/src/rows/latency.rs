@@ -4,20 +4,20 @@ use anyhow::Result;
 
 use super::median;
 use crate::report::{Figure, Target};
-use crate::system::Systems;
+use crate::systems::{Programs, Systems};
 use crate::{java, librdkafka};
 
 const TOPIC: &str = "latency";
 const RECORDS: u64 = 10_000;
 
-pub(crate) fn end_to_end(systems: &mut Systems, rounds: usize) -> Result<Vec<Figure>> {
+pub(crate) fn end_to_end(programs: &Programs, systems: &mut Systems, rounds: usize) -> Result<Vec<Figure>> {
     for system in systems.both() {
         librdkafka::create_topic(&system.bootstrap, TOPIC, 1)?;
     }
     let mut samples = [Vec::new(), Vec::new()];
     for round in 0..=rounds {
         for (system, of_system) in systems.both().into_iter().zip(&mut samples) {
-            let percentiles = java::end_to_end_ms(systems, &system.bootstrap, TOPIC, RECORDS)?;
+            let percentiles = java::end_to_end_ms(programs, &system.bootstrap, TOPIC, RECORDS)?;
             if round > 0 {
                 of_system.push(percentiles);
             }
