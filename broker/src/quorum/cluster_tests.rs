@@ -5,6 +5,7 @@ mod members;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use metadata::{Command, ControllerDefaults, Image, NewTopic, Response};
@@ -41,10 +42,7 @@ struct Cluster {
 impl Cluster {
     /// Starts so many nodes that know each other.
     async fn new(count: usize, session_timeout: Duration) -> Cluster {
-        let sockets: Vec<_> =
-            (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
-        drop(sockets);
+        let ports = (0..count).map(|_| free_port()).collect();
         let nodes = (0..count).map(|_| None).collect();
         let mut cluster = Cluster {
             folder: tempfile::tempdir().unwrap(),
@@ -130,6 +128,19 @@ impl Cluster {
         }
         node.quorum.end_tasks().await;
         node.publisher.abort();
+    }
+}
+
+/// A port that nobody listens on, below those that the kernel gives to connections: it is still free when a node comes
+/// back. Each process begins somewhere else.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let begin = std::process::id() % 200 * 100;
+        let port = 10_000 + u16::try_from(begin).unwrap() + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -276,17 +276,14 @@ impl MetadataQuorum {
     /// Resolves when raft has ended because its log or its state failed it.
     pub(crate) async fn failed(&self) -> String {
         let Part::Controller(service, _) = &self.part else { return std::future::pending().await };
-        let mut metrics = service.raft.metrics();
-        loop {
-            let state = metrics.borrow_watched().running_state.clone();
-            match state {
-                Ok(()) => {}
-                Err(Fatal::Stopped) => std::future::pending().await,
-                Err(error @ (Fatal::StorageError(_) | Fatal::Panicked)) => return error.to_string(),
-            }
-            if metrics.changed().await.is_err() {
-                return "raft is gone".to_owned();
-            }
+        // The full metrics change with every heartbeat. These change with the leader, and end with raft.
+        let mut ending = service.raft.server_metrics();
+        while ending.changed().await.is_ok() {}
+        let state = service.raft.metrics().borrow_watched().running_state.clone();
+        match state {
+            Ok(()) => "raft is gone".to_owned(),
+            Err(Fatal::Stopped) => std::future::pending().await,
+            Err(error @ (Fatal::StorageError(_) | Fatal::Panicked)) => error.to_string(),
         }
     }
 
@@ -340,9 +337,11 @@ async fn start_raft(
     let voter = VoterId { node, directory: data_dir.directory_id() };
     let config = Config {
         cluster_name: "metadata".to_owned(),
-        heartbeat_interval: 50,
-        election_timeout_min: 150,
-        election_timeout_max: 300,
+        // Raft ticks at a fifth of the heartbeat: what an idle node does is mostly this. A controller that dies has to be
+        // replaced well within a second, and a busy machine must not look like one that died.
+        heartbeat_interval: 100,
+        election_timeout_min: 250,
+        election_timeout_max: 400,
         enable_pre_vote: Some(true),
         install_snapshot_timeout: 10_000,
         snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(ENTRIES_A_SNAPSHOT),
