@@ -118,7 +118,8 @@ impl Report {
                 figure.unit.to_owned(),
                 format!("{:.2}", figure.kafka),
                 format!("{:.2}", figure.taffrail),
-                format!("{:.3}", figure.ratio),
+                // Of two zeros there is none.
+                if figure.ratio.is_finite() { format!("{:.3}", figure.ratio) } else { "-".to_owned() },
                 figure.target.map_or("-".to_owned(), describe),
                 figure.client_limit.map_or("-".to_owned(), |limit| format!("{limit:.2}")),
                 figure.is_met.map_or("-", |met| if met { "yes" } else { "no" }).to_owned(),
