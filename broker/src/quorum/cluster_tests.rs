@@ -419,8 +419,10 @@ async fn a_broker_whose_process_is_gone_is_fenced_at_once() {
 
     let broker = start(&path, 7, &cluster.ports, None, Arc::new(TcpTransport), NEVER).await;
     broker.create("t").await.unwrap();
-    drop(socket);
+    // A process closes its sockets one after the other.
     broker.die().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(socket);
     eventually("the fencing", || fenced(&cluster, leader, 7)).await;
 
     drop(other);

@@ -18,7 +18,10 @@ use crate::seams::Transport;
 
 /// One refusal may be a listener that is just being opened.
 const REFUSALS: usize = 2;
-const BETWEEN_REFUSALS: Duration = Duration::from_millis(30);
+/// A process that dies closes one socket after the other: its listener may still take connections when its connection to
+/// the controller is gone already.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(30);
 /// A refusal comes at once; whatever takes longer is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -58,17 +61,24 @@ impl Prober {
         }
     }
 
+    /// Whether it refuses twice in a row, within a while.
     async fn is_gone(&self, endpoint: &Endpoint) -> bool {
-        for attempt in 0..REFUSALS {
-            if attempt > 0 {
-                tokio::time::sleep(BETWEEN_REFUSALS).await;
+        let mut refusals = 0;
+        for look in 0..LOOKS {
+            if look > 0 {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
             }
             let connecting = self.transport.connect(&endpoint.host, endpoint.port);
             match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                Ok(Ok(_) | Err(_)) | Err(_) => return false,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => refusals += 1,
+                // Also a reset: the listener went while this connection waited to be accepted.
+                Ok(Ok(_) | Err(_)) => refusals = 0,
+                Err(_) => return false,
+            }
+            if refusals == REFUSALS {
+                return true;
             }
         }
-        true
+        false
     }
 }
