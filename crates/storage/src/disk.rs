@@ -9,10 +9,14 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::open_files::KeptFile;
+
 /// A file system.
 pub trait Disk: Debug + Send + Sync {
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    /// Takes note of a file that may be closed when others need its place: it is opened again by whoever needs it.
+    fn keep(&self, _file: &Arc<KeptFile>) {}
     /// What a directory holds, sorted by name.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
     /// Creates a directory and what is missing above it.

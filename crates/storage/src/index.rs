@@ -13,12 +13,13 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use types::{Offset, Timestamp};
 
 use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at};
 use crate::names;
+use crate::open_files::FileSlot;
 
 /// How many of the last entries are kept in memory: readers at the end of the log find theirs without a file.
 const TAIL_ENTRIES_MAX: usize = 128;
@@ -107,7 +108,7 @@ pub(crate) struct Index<E> {
     dir: Arc<Path>,
     extension: &'static str,
     base: Offset,
-    file: OnceLock<Arc<dyn DiskFile>>,
+    file: FileSlot,
     /// How many entries readers may look at.
     count: AtomicU32,
     /// The last entries, for readers at the end of the log.
@@ -129,7 +130,7 @@ impl<E: Entry> Index<E> {
             dir: Arc::clone(dir),
             extension,
             base,
-            file: OnceLock::new(),
+            file: FileSlot::default(),
             count: AtomicU32::new(count),
             tail: Mutex::new(VecDeque::new()),
             entry: PhantomData,
@@ -202,19 +203,19 @@ impl<E: Entry> Index<E> {
 
     /// Does not keep open what was not open: a node closes all its logs at once.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        match self.file.get() {
+        match self.file.if_open() {
             Some(file) => file.sync_data(),
             None => self.disk.open(&self.path(), OpenMode::Write)?.sync_data(),
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.file.get().is_some()
+        self.file.is_open()
     }
 
-    /// Opens the file, before its name goes to another.
-    pub(crate) fn open(&self) -> io::Result<()> {
-        self.file().map(drop)
+    /// Opens the file and holds it, before its name goes to another.
+    pub(crate) fn pin(&self) -> io::Result<()> {
+        self.file.pin(&*self.disk, || self.path())
     }
 
     pub(crate) fn entry(&self, at: u32) -> io::Result<E> {
@@ -269,11 +270,7 @@ impl<E: Entry> Index<E> {
     }
 
     fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(file) = self.file.get() {
-            return Ok(Arc::clone(file));
-        }
-        let file = self.disk.open(&self.path(), OpenMode::Write)?;
-        Ok(Arc::clone(self.file.get_or_init(|| file)))
+        self.file.get(&*self.disk, || self.path())
     }
 }
 

@@ -17,6 +17,7 @@ mod index;
 mod log;
 mod meta;
 mod names;
+mod open_files;
 mod reader;
 mod real;
 mod recovery;
@@ -41,6 +42,7 @@ pub use disk::{DirEntry, Disk, DiskFile, LockGuard, OpenMode, Space, is_disk_fai
 pub use index::{OffsetEntry, TimeEntry};
 pub use log::{AppendError, Log, Producers};
 pub use meta::InvalidProperties;
+pub use open_files::{BoundedDisk, KeptFile};
 pub use reader::{FileRange, LogReader, LogSlice, ReadError};
 pub use real::RealDisk;
 pub use recovery::Recovered;

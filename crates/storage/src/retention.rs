@@ -203,7 +203,7 @@ impl Log {
             for extension in [names::LOG, names::OFFSET_INDEX, names::TIME_INDEX, names::TRANSACTION_INDEX] {
                 // Opened before its name goes, for readers that still hold the segment.
                 if extension == names::LOG {
-                    segment.log()?;
+                    segment.pin_log()?;
                 }
                 self.shared.retire_file(segment.path(extension), due)?;
             }

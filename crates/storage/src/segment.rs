@@ -6,14 +6,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use types::{Offset, Timestamp};
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::index::{Entry, Index, OffsetEntry, TimeEntry};
 use crate::names;
+use crate::open_files::FileSlot;
 use crate::scan::Headers;
 
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Segment {
     disk: Arc<dyn Disk>,
     dir: Arc<Path>,
     base: Offset,
-    log: OnceLock<Arc<dyn DiskFile>>,
+    log: FileSlot,
     pub(crate) offsets: Index<OffsetEntry>,
     pub(crate) times: Index<TimeEntry>,
     size: AtomicU32,
@@ -45,9 +46,7 @@ impl Segment {
             disk.open(&names::segment_file(dir, base, extension), OpenMode::Truncate)?;
         }
         let log = disk.open(&names::segment_file(dir, base, names::LOG), OpenMode::Truncate)?;
-        let segment = Segment::new(disk, dir, base, [0, 0]);
-        segment.log.get_or_init(|| log);
-        Ok(segment)
+        Ok(Segment { log: FileSlot::opened(&**disk, log), ..Segment::new(disk, dir, base, [0, 0]) })
     }
 
     /// Opens what a crash or a clean stop left; sizes are those of the files until recovery has looked at them.
@@ -86,7 +85,7 @@ impl Segment {
             disk: Arc::clone(disk),
             dir: Arc::clone(dir),
             base,
-            log: OnceLock::new(),
+            log: FileSlot::default(),
             size: AtomicU32::new(0),
             next: AtomicI64::new(base.0),
             max_timestamp: AtomicI64::new(Timestamp::NONE.0),
@@ -128,23 +127,24 @@ impl Segment {
     }
 
     pub(crate) fn log(&self) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(file) = self.log.get() {
-            return Ok(Arc::clone(file));
-        }
-        let file = self.disk.open(&self.path(names::LOG), OpenMode::Write)?;
-        Ok(Arc::clone(self.log.get_or_init(|| file)))
+        self.log.get(&*self.disk, || self.path(names::LOG))
     }
 
     /// Whether it holds a file open.
     pub(crate) fn is_open(&self) -> bool {
-        self.log.get().is_some() || self.offsets.is_open() || self.times.is_open()
+        self.log.is_open() || self.offsets.is_open() || self.times.is_open()
     }
 
-    /// Opens all files, before their names go to others.
-    pub(crate) fn open_all(&self) -> io::Result<()> {
-        self.log()?;
-        self.offsets.open()?;
-        self.times.open()
+    /// Opens all files and holds them, before their names go to others.
+    pub(crate) fn pin_all(&self) -> io::Result<()> {
+        self.pin_log()?;
+        self.offsets.pin()?;
+        self.times.pin()
+    }
+
+    /// Opens the log file and holds it, before its name goes to another.
+    pub(crate) fn pin_log(&self) -> io::Result<()> {
+        self.log.pin(&*self.disk, || self.path(names::LOG))
     }
 
     pub(crate) fn path(&self, extension: &str) -> PathBuf {

@@ -163,7 +163,7 @@ impl Log {
             return Ok(false);
         };
         // Readers that hold them go on with the files that they were.
-        old.iter().try_for_each(|segment| segment.open_all())?;
+        old.iter().try_for_each(|segment| segment.pin_all())?;
         for extension in [names::OFFSET_INDEX, names::TIME_INDEX, names::LOG] {
             files.rename(extension, names::CLEANED, names::SWAP)?;
         }
