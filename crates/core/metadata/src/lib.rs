@@ -3,6 +3,7 @@
 
 mod controller;
 mod delta;
+mod election;
 mod image;
 mod record;
 
@@ -13,5 +14,6 @@ pub use controller::{
     ProposedReplica, Reassignment, RebalanceProgress, Rejection, Response, RestartCheck, TopicRef,
 };
 pub use delta::Delta;
+pub use election::ElectionKind;
 pub use image::{BrokerImage, ConfigResource, Endpoint, Image, PartitionImage, TopicImage};
 pub use record::{MetadataRecord, PartitionChange};

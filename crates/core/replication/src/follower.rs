@@ -106,6 +106,11 @@ impl Follower {
         self.log.producers.to_snapshot()
     }
 
+    /// How many idempotent producers are remembered.
+    pub fn producer_count(&self) -> usize {
+        self.log.producers.len()
+    }
+
     /// Forgets producers that have not written for `expiration`.
     pub fn expire_producers(&mut self, now: Now, expiration: Duration) {
         self.log.producers.expire(now.wall, expiration);

@@ -25,6 +25,11 @@ impl Leader {
         })
     }
 
+    /// How many replicas the controller has committed as in sync.
+    pub fn isr_len(&self) -> usize {
+        self.isr.committed().len()
+    }
+
     /// Whether fewer replicas are in sync than `min.insync.replicas` asks for. Where that is more than there are
     /// replicas, all of them will do, as in Kafka (KIP-966).
     pub fn is_under_min_isr(&self) -> bool {
