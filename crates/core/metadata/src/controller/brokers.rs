@@ -1,6 +1,6 @@
 //! Brokers that come, stay, stop and go, and what they are given.
 
-use types::{BrokerEpoch, BrokerId, Decision, Monotonic, Now, Uuid};
+use types::{BrokerEpoch, BrokerId, Decision, Monotonic, Now, TopicPartition, Uuid};
 
 use super::replicas::BrokerEvent;
 use super::{Controller, Outcome, ProducerIdBlock, Rejection, Response};
@@ -42,6 +42,8 @@ pub struct BrokerHeartbeat {
     pub wants_fence: bool,
     /// Whether it wants to stop.
     pub wants_shut_down: bool,
+    /// Replicas whose directory failed: they can neither lead nor be in sync.
+    pub offline: Vec<TopicPartition>,
     /// The directories that take no new replica, if it says so.
     pub cordoned: Option<Vec<Uuid>>,
 }
@@ -155,6 +157,10 @@ impl Controller {
                 if broker.is_fenced { Vec::new() } else { self.fence(broker) }
             }
         };
+        // Of a broker that comes or goes all replicas change; the next heartbeat says what is left of this.
+        if records.is_empty() {
+            records = self.offline_changes(broker.id, &heartbeat.offline);
+        }
         for record in &records {
             if let MetadataRecord::BrokerChange { is_fenced: Some(is_fenced), .. } = record {
                 reply.is_fenced = *is_fenced;

@@ -1,7 +1,9 @@
 //! What becomes of all partitions when a broker comes, goes, stops or comes back without what it had.
 
+use std::collections::BTreeSet;
+
 use config::{BrokerLayers, Overrides, TopicConfig};
-use types::{BrokerId, PartitionId};
+use types::{BrokerId, PartitionId, TopicPartition};
 
 use super::Controller;
 use super::configs::ELECTION_KEYS;
@@ -116,6 +118,29 @@ impl Controller {
         };
         let waiting = (0..).zip(&topic.partitions).filter(|(_, partition)| waits(partition));
         waiting.filter_map(change).collect()
+    }
+
+    /// Others lead what these replicas of a broker led, and they leave the in-sync replicas: their directory failed, and the
+    /// broker lives on. They do not fetch, so that they cannot come back; whoever has nobody else stays without a leader.
+    pub(super) fn offline_changes(
+        &self,
+        broker: BrokerId,
+        offline: &[TopicPartition],
+    ) -> Vec<MetadataRecord> {
+        let (goes, rules) = (BrokerEvent::Goes(broker), self.rule_book());
+        let may_lead = |id: BrokerId| id != broker && self.is_active(id);
+        let avoid = |id| self.avoids(id);
+        let once: BTreeSet<_> = offline.iter().copied().collect();
+        let change = |id: TopicPartition| {
+            let topic = self.image.topic(id.topic)?;
+            let partition = self.image.partition(id).filter(|partition| goes.concerns(partition))?;
+            let rules = rules.of(topic);
+            let builder = PartitionChangeBuilder::new(partition, &may_lead, rules.min_isr);
+            let builder = builder.election(rules.election()).avoiding(&avoid).without(broker);
+            let TopicPartition { topic, partition } = id;
+            builder.build().map(|change| MetadataRecord::PartitionChange { topic, partition, change })
+        };
+        once.into_iter().filter_map(change).collect()
     }
 
     fn topic_changes(

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use types::{
-    BrokerEpoch, BrokerId, Decision, ErrorCode, Monotonic, Now, PartitionId, Shard, Timestamp, Uuid,
+    BrokerEpoch, BrokerId, Decision, ErrorCode, Monotonic, Now, PartitionId, Shard, Timestamp,
+    TopicPartition, Uuid,
 };
 
 use super::super::{
@@ -242,6 +243,35 @@ fn a_controlled_shutdown_hands_over_first_and_waits_until_all_know() {
     office.beat(at(7), 1);
     let reply = office.send(at(8), stop(&office));
     assert!(reply.should_shut_down);
+}
+
+#[test]
+fn a_replica_whose_directory_failed_hands_over_and_its_broker_leads_on() {
+    let mut office = Office::with_brokers(3);
+    office.create("failed", 1, &[1, 2, 3], &[]);
+    office.create("followed", 2, &[2, 1], &[]);
+    office.create("alone", 3, &[1], &[]);
+    office.create("well", 4, &[1, 2], &[]);
+    let id = |office: &Office, name: &str| {
+        let topic = office.controller.image().topic_named(name).unwrap().id;
+        TopicPartition { topic, partition: PartitionId(0) }
+    };
+    let offline: Vec<_> = ["failed", "followed", "alone", "failed"].map(|name| id(&office, name)).to_vec();
+    let beat = |office: &Office| BrokerHeartbeat { offline: offline.clone(), ..office.heartbeat(1) };
+    let reply = office.send(at(1), beat(&office));
+    assert!(!reply.is_fenced);
+    assert_eq!(office.seen("failed"), (2, vec![2, 3], vec![]));
+    assert_eq!(office.seen("followed"), (2, vec![2], vec![]));
+    assert_eq!(office.seen("alone"), (-1, vec![1], vec![]), "nobody else has what it has");
+    assert_eq!(office.seen("well"), (1, vec![1, 2], vec![]));
+    let end = office.end;
+    office.send(at(2), beat(&office));
+    assert_eq!(office.end, end, "said again it changes nothing");
+    // Whoever comes has partitions without a leader looked at; what is offline stays so.
+    office.fence(3);
+    office.beat(at(3), 3);
+    office.send(at(4), beat(&office));
+    assert_eq!(office.seen("alone").0, -1);
 }
 
 #[test]

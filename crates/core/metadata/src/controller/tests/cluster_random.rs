@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{BrokerEpoch, BrokerId, Decision, ErrorCode, PartitionId, Shard, TopicId, Uuid};
+use types::{BrokerEpoch, BrokerId, Decision, ErrorCode, PartitionId, Shard, TopicId, TopicPartition, Uuid};
 
 use super::super::{
     AlterPartition, BrokerHeartbeat, BrokerRegistration, Command, ConfigChange, ConfigOperation,
@@ -258,6 +258,20 @@ impl Cluster {
         })
     }
 
+    /// Some of all partitions, whether the broker has them or not.
+    fn offline(&mut self) -> Vec<TopicPartition> {
+        if !self.random.one_in(10) {
+            return Vec::new();
+        }
+        let image = self.office.controller.image();
+        let topics: Vec<_> = image.topics().map(|topic| (topic.id, topic.partitions.len())).collect();
+        let ids = topics.into_iter().flat_map(|(topic, count)| {
+            (0..i32::try_from(count).unwrap())
+                .map(move |index| TopicPartition { topic, partition: PartitionId(index) })
+        });
+        ids.filter(|_| self.random.one_in(3)).collect()
+    }
+
     fn heartbeat(&mut self, broker: BrokerId) -> BrokerHeartbeat {
         BrokerHeartbeat {
             broker,
@@ -266,6 +280,7 @@ impl Cluster {
             wants_fence: self.random.one_in(15),
             wants_shut_down: self.random.one_in(15),
             cordoned: None,
+            offline: self.offline(),
         }
     }
 
