@@ -1,10 +1,14 @@
 //! What is counted, in one registry per node. Counters are moved where things happen; gauges are read when Prometheus
 //! asks.
 
+mod copying;
 mod dashboards;
 mod groups;
 mod logs;
+mod quorum;
+mod replication;
 mod scrape;
+mod waiting;
 
 use std::time::Duration;
 
@@ -14,6 +18,9 @@ use prometheus::{
 };
 use protocol::ApiKey;
 use types::ErrorCode;
+
+pub(crate) use copying::Copying;
+pub(crate) use waiting::{Waiting, Waits};
 
 use crate::node::Node;
 
@@ -40,6 +47,10 @@ pub(crate) struct Metrics {
     connections: IntGaugeVec,
     connections_opened: IntCounter,
     connections_refused: IntCounter,
+    /// Of replication.
+    pub(crate) copying: Copying,
+    /// Requests that wait.
+    pub(crate) waiting: Waiting,
 }
 
 impl Metrics {
@@ -97,6 +108,8 @@ impl Metrics {
                 &registry,
                 IntCounter::new("taffrail_connections_refused_total", "Connections refused by a limit."),
             ),
+            copying: Copying::new(&registry),
+            waiting: Waiting::new(&registry),
             registry,
         }
     }

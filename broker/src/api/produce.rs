@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId};
 
 use super::{RequestContext, Unanswerable, topics};
+use crate::metrics::Waits;
 use crate::node::Node;
 use crate::partitions::{Append, AppendTicket, Partition, TopicRef};
 
@@ -237,7 +238,10 @@ impl Pending {
             Ok(appending) => appending,
             Err(refusal) => return refused(refusal),
         };
+        let waits = matches!(ticket, AppendTicket::Waiting(_))
+            .then(|| Waits::for_more(&node.metrics.waiting.produce));
         let answer = ticket.wait(&partition, &node.wall, deadline).await;
+        drop(waits);
         match answer {
             Ok(appended) => PartitionProduceResponse {
                 index: self.index,

@@ -1,9 +1,8 @@
 //! The cleaner and the directories, under the names that Strimzi's rules for the JMX exporter give to Kafka's gauges.
 
-use super::scrape::Gauges;
+use super::scrape::{Gauges, JMX};
 use crate::node::Node;
-
-const JMX: &str = "As Strimzi's JMX rules name it.";
+use crate::partitions::CleanerFacts;
 
 /// What the cleaner says of itself.
 pub(super) fn cleaner(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
@@ -27,15 +26,66 @@ pub(super) fn cleaner(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     ] {
         gauges.single(name, JMX, value)?;
     }
-    let offline = f64::from(u8::from(node.partitions.is_disk_failed()));
-    gauges.single("kafka_log_logmanager_offlinelogdirectorycount", JMX, offline)?;
-    let directory = node.partitions.data_dir().path().to_string_lossy();
-    let uncleanable = facts.uncleanable.values().sum::<u64>();
-    for (name, value) in [
-        ("kafka_log_logcleanermanager_uncleanable_partitions_count", facts.uncleanable.len() as f64),
-        ("kafka_log_logcleanermanager_uncleanable_bytes", uncleanable as f64),
+    own_names(node, &facts, gauges)?;
+    let failed = *node.partitions.log_dirs().failures().borrow() as f64;
+    gauges.single("kafka_log_logmanager_offlinelogdirectorycount", JMX, failed)?;
+    let directory = &["logDirectory"];
+    let count = gauges.family("kafka_log_logcleanermanager_uncleanable_partitions_count", JMX, directory)?;
+    let bytes = gauges.family("kafka_log_logcleanermanager_uncleanable_bytes", JMX, directory)?;
+    for dir in node.partitions.log_dirs().all() {
+        let path = dir.data_dir().path().to_string_lossy();
+        count.with_label_values(&[&*path]).set(0.0);
+        bytes.with_label_values(&[&*path]).set(0.0);
+    }
+    for (id, waiting) in &facts.uncleanable {
+        let Some(partition) = node.partitions.get(*id) else { continue };
+        let path = partition.log_dir().data_dir().path().to_string_lossy();
+        count.with_label_values(&[&*path]).inc();
+        bytes.with_label_values(&[&*path]).add(*waiting as f64);
+    }
+    Ok(())
+}
+
+/// The same, and what those rules have no name for.
+fn own_names(node: &Node, facts: &CleanerFacts, gauges: &Gauges) -> prometheus::Result<()> {
+    for (name, help, value) in [
+        (
+            "taffrail_cleaner_bytes_read_total",
+            "Bytes of segments that compaction has read.",
+            facts.bytes_before as f64,
+        ),
+        ("taffrail_cleaner_bytes_kept_total", "Bytes that it left of them.", facts.bytes_after as f64),
     ] {
-        gauges.family(name, JMX, &["logDirectory"])?.with_label_values(&[&*directory]).set(value);
+        gauges.single_counter(name, help, value)?;
+    }
+    let now = node.wall.now();
+    let last_run = facts.last_end.map_or(0.0, |last| {
+        let ago = now.monotonic.since(last).as_secs_f64();
+        now.wall.0 as f64 / 1000.0 - ago
+    });
+    for (name, help, value) in [
+        (
+            "taffrail_cleaner_dirty_ratio_max",
+            "The largest part of a log that waits to be compacted, 0 to 1.",
+            facts.max_dirty_ratio,
+        ),
+        (
+            "taffrail_cleaner_last_run_timestamp_seconds",
+            "When a log was compacted last, in seconds since the epoch; 0 if none was.",
+            last_run,
+        ),
+        (
+            "taffrail_cleaner_uncleanable_partitions",
+            "Logs that cannot be compacted; the broker's log says why.",
+            facts.uncleanable.len() as f64,
+        ),
+        (
+            "taffrail_log_dirs_failed",
+            "Log directories that are offline because their disk failed.",
+            *node.partitions.log_dirs().failures().borrow() as f64,
+        ),
+    ] {
+        gauges.single(name, help, value)?;
     }
     Ok(())
 }

@@ -1,19 +1,16 @@
 //! What is read when Prometheus asks: partitions, quorum, process, under our own names and under those that dashboards
 //! made for kafka_exporter and for Strimzi's JMX exporter rules look up.
 
-use std::sync::Arc;
-
 use metadata::Image;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, Opts, Registry};
+use prometheus::{CounterVec, GaugeVec, Opts, Registry};
 
 use crate::node::Node;
-use crate::partitions::Partition;
 
 const EXPORTER: &str = "As kafka_exporter has it.";
-const JMX: &str = "As Strimzi's JMX rules name it.";
-const PARTITION: &[&str] = &["topic", "partition"];
+pub(super) const JMX: &str = "As Strimzi's JMX rules name it.";
+pub(super) const PARTITION: &[&str] = &["topic", "partition"];
 
 /// Gauges that live for one scrape.
 pub(super) struct Gauges {
@@ -49,11 +46,29 @@ impl Gauges {
         Ok(family)
     }
 
+    /// One more, of what only rises.
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
+        let family = CounterVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    /// One without labels, of what only rises.
+    pub(super) fn single_counter(&self, name: &str, help: &str, value: f64) -> prometheus::Result<()> {
+        self.counters(name, help, &[])?.with_label_values::<&str>(&[]).inc_by(value);
+        Ok(())
+    }
+
     /// One without labels, with its value.
     pub(super) fn single(&self, name: &str, help: &str, value: f64) -> prometheus::Result<()> {
         self.family(name, help, &[])?.with_label_values::<&str>(&[]).set(value);
         Ok(())
     }
+}
+
+/// 1 if it is so.
+pub(super) fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
 }
 
 fn number(value: i64) -> f64 {
@@ -102,51 +117,21 @@ fn partitions(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     Ok(())
 }
 
-/// Sums over the partitions of the cluster.
-#[derive(Default)]
-struct Sums {
-    partitions: usize,
-    without_leader: usize,
-    under_replicated: usize,
-    under_min_isr: usize,
-}
-
+/// What concerns the node or the cluster as a whole.
 fn cluster(node: &Node, gauges: &Gauges) -> prometheus::Result<()> {
     let image = node.metadata().image();
     brokers(&image, gauges)?;
-    let mut sums = replicas(&image, gauges)?;
-    let all = node.partitions.all();
-    let led: Vec<_> = all.iter().filter(|partition| partition.is_leading()).cloned().collect();
-    min_isr(&image, &led, gauges, &mut sums)?;
-    let failed = all.iter().filter(|partition| !partition.is_online()).count();
-    let status = node.quorum.status();
-    let jmx = JMX;
-    let flag = |is_so: bool| f64::from(u8::from(is_so));
+    replicas(&image, gauges)?;
+    super::replication::gather(node, &image, gauges)?;
+    super::quorum::gather(node, &image, gauges)?;
     for (name, help, value) in [
         ("kafka_brokers", EXPORTER, image.brokers().len() as f64),
-        ("kafka_server_replicamanager_partitioncount", jmx, all.len() as f64),
-        ("kafka_server_replicamanager_leadercount", jmx, led.len() as f64),
-        ("kafka_server_replicamanager_underreplicatedpartitions", jmx, sums.under_replicated as f64),
-        ("kafka_server_replicamanager_underminisrpartitioncount", jmx, sums.under_min_isr as f64),
-        ("kafka_server_replicamanager_offlinereplicacount", jmx, failed as f64),
-        ("kafka_controller_kafkacontroller_activecontrollercount", jmx, flag(status.is_leader)),
-        ("kafka_controller_kafkacontroller_offlinepartitionscount", jmx, sums.without_leader as f64),
-        ("kafka_controller_kafkacontroller_globaltopiccount", jmx, image.topics().len() as f64),
-        ("kafka_controller_kafkacontroller_globalpartitioncount", jmx, sums.partitions as f64),
-        ("taffrail_quorum_term", "The controller epoch.", status.term as f64),
-        ("taffrail_quorum_log_end", "Index after the last entry of the metadata log.", status.log_end as f64),
-        (
-            "taffrail_quorum_unapplied_entries",
-            "Entries that are not applied yet.",
-            status.log_end.saturating_sub(status.applied) as f64,
-        ),
-        ("taffrail_quorum_voters", "Voters of the metadata quorum.", status.voters as f64),
         ("taffrail_ready", "1 once the node serves clients.", flag(node.is_ready())),
         ("taffrail_fetch_sessions", "Fetch sessions.", node.fetch_sessions.lock().len() as f64),
         (
             "taffrail_disk_low",
             "1 while produce is refused because the disk is almost full.",
-            flag(node.partitions.data_dir().is_low_on_space()),
+            flag(node.partitions.log_dirs().online().any(|dir| dir.data_dir().is_low_on_space())),
         ),
     ] {
         gauges.single(name, help, value)?;
@@ -168,7 +153,7 @@ fn brokers(image: &Image, gauges: &Gauges) -> prometheus::Result<()> {
 }
 
 /// What the metadata say of each partition.
-fn replicas(image: &Image, gauges: &Gauges) -> prometheus::Result<Sums> {
+fn replicas(image: &Image, gauges: &Gauges) -> prometheus::Result<()> {
     let exporter = |name: &str| gauges.family(name, EXPORTER, PARTITION);
     let jmx = |name: &str| gauges.family(name, JMX, PARTITION);
     let leader = exporter("kafka_topic_partition_leader")?;
@@ -180,7 +165,6 @@ fn replicas(image: &Image, gauges: &Gauges) -> prometheus::Result<Sums> {
     let jmx_in_sync = jmx("kafka_cluster_partition_insyncreplicascount")?;
     let jmx_under = jmx("kafka_cluster_partition_underreplicated")?;
     let counts = gauges.family("kafka_topic_partitions", EXPORTER, &["topic"])?;
-    let mut sums = Sums::default();
     for topic in image.topics() {
         counts.with_label_values(&[&*topic.name]).set(topic.partitions.len() as f64);
         for (index, partition) in topic.partitions.iter().enumerate() {
@@ -200,31 +184,7 @@ fn replicas(image: &Image, gauges: &Gauges) -> prometheus::Result<Sums> {
             ] {
                 family.with_label_values(&[&*topic.name, index.as_str()]).set(value);
             }
-            sums.partitions += 1;
-            sums.under_replicated += usize::from(isr < all);
-            sums.without_leader += usize::from(led_by.is_none());
         }
-    }
-    Ok(sums)
-}
-
-/// Whether as many replicas are in sync as producers with acks=all need. Only a partition's leader knows its configuration.
-fn min_isr(
-    image: &Image,
-    led: &[Arc<Partition>],
-    gauges: &Gauges,
-    sums: &mut Sums,
-) -> prometheus::Result<()> {
-    let at = gauges.family("kafka_cluster_partition_atminisr", JMX, PARTITION)?;
-    let under = gauges.family("kafka_cluster_partition_underminisr", JMX, PARTITION)?;
-    for partition in led {
-        let index = partition.id().partition.to_string();
-        let label = [&**partition.topic_name(), index.as_str()];
-        let in_sync = image.partition(partition.id()).map_or(0, |partition| partition.isr.len());
-        let needed = usize::try_from(partition.config().min_insync_replicas).unwrap_or(0);
-        at.with_label_values(&label).set(f64::from(u8::from(in_sync == needed)));
-        under.with_label_values(&label).set(f64::from(u8::from(in_sync < needed)));
-        sums.under_min_isr += usize::from(in_sync < needed);
     }
     Ok(())
 }

@@ -34,6 +34,12 @@ pub(crate) struct CleanerFacts {
     pub(crate) last_round: Compacted,
     /// How long it took.
     pub(crate) last_duration: Duration,
+    /// When it ended.
+    pub(crate) last_end: Option<Monotonic>,
+    /// What all rounds have read.
+    pub(crate) bytes_before: u64,
+    /// What all rounds have left of that.
+    pub(crate) bytes_after: u64,
 }
 
 impl CleanerState {
@@ -104,7 +110,10 @@ impl Cleaner {
                     bytes_after = round.bytes_after,
                     "compacted"
                 );
+                facts.bytes_before += round.bytes_before;
+                facts.bytes_after += round.bytes_after;
                 (facts.last_round, facts.last_duration) = (round, begun.elapsed());
+                facts.last_end = Some(self.wall.now().monotonic);
                 true
             }
             Err(CompactionError::Stopped) => false,

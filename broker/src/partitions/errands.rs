@@ -1,7 +1,8 @@
 //! What all replicas of a node share: who this node is, what is asked of background work, and the news for it.
 
-use std::io;
+use std::cmp;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use config::TopicConfig;
@@ -53,8 +54,11 @@ pub(crate) struct Errands {
     pub(crate) flushes: Outbox<Arc<Partition>>,
     /// What the controller is asked for.
     pub(crate) proposals: Outbox<(TopicPartition, IsrProposal)>,
+    /// How often the in-sync replicas of a partition that is led here became fewer.
+    pub(crate) isr_shrinks: AtomicU64,
+    /// How often they became more.
+    pub(crate) isr_expands: AtomicU64,
     stirred: watch::Sender<()>,
-    disk_failed: watch::Sender<bool>,
 }
 
 impl Errands {
@@ -64,28 +68,20 @@ impl Errands {
             settings,
             flushes: Outbox::default(),
             proposals: Outbox::default(),
+            isr_shrinks: AtomicU64::new(0),
+            isr_expands: AtomicU64::new(0),
             stirred: watch::Sender::new(()),
-            disk_failed: watch::Sender::new(false),
         }
     }
 
-    /// Looks at an error of the disk: one that says that it is broken takes all of its replicas offline.
-    pub(super) fn look_at(&self, error: &io::Error) {
-        if storage::is_disk_failure(error) {
-            self.disk_failed();
-        }
-    }
-
-    /// Says that the disk is not to be trusted any more.
-    pub(super) fn disk_failed(&self) {
-        if !self.disk_failed.send_replace(true) {
-            tracing::error!("the disk failed: the directory goes offline until the node is started again");
-        }
-    }
-
-    /// Whether the disk failed, as it changes.
-    pub(crate) fn disk_failure(&self) -> watch::Receiver<bool> {
-        self.disk_failed.subscribe()
+    /// Counts a change of the in-sync replicas, if there was one and this node led before and after.
+    pub(super) fn count_isr(&self, before: Option<usize>, after: Option<usize>) {
+        let (Some(before), Some(after)) = (before, after) else { return };
+        match before.cmp(&after) {
+            cmp::Ordering::Less => self.isr_expands.fetch_add(1, Ordering::Relaxed),
+            cmp::Ordering::Greater => self.isr_shrinks.fetch_add(1, Ordering::Relaxed),
+            cmp::Ordering::Equal => 0,
+        };
     }
 
     /// Says that replicas follow others than before, or can go on.

@@ -43,6 +43,14 @@ impl Role {
         }
     }
 
+    /// How many replicas are in sync; only a leader knows.
+    pub(super) fn isr_len(&self) -> Option<usize> {
+        match self {
+            Role::Leading(leader) => Some(leader.isr_len()),
+            Role::Following(_) => None,
+        }
+    }
+
     pub(super) fn producer_snapshot(&self) -> Vec<ProducerSnapshotEntry> {
         match self {
             Role::Leading(leader) => leader.producer_snapshot(),
@@ -53,7 +61,7 @@ impl Role {
     pub(super) fn producer_count(&self) -> usize {
         match self {
             Role::Leading(leader) => leader.producer_count(),
-            Role::Following(follower) => follower.producer_snapshot().len(),
+            Role::Following(follower) => follower.producer_count(),
         }
     }
 

@@ -99,6 +99,7 @@ impl Fetcher {
                     self.take_in(asked, response).await;
                 }
                 Err(error) => {
+                    self.shared.copying.failed(self.leader);
                     if !std::mem::replace(&mut self.is_failing, true) {
                         tracing::info!(leader = %self.leader, %error, "cannot fetch from a leader");
                         self.shared.suspects.broke(self.leader);
@@ -119,10 +120,10 @@ impl Fetcher {
     fn next_fetches(&mut self) -> Asked {
         let (now, leader) = (self.shared.wall.now(), self.leader);
         let followed = self.followed.borrow_and_update().clone();
-        let throttle = &self.shared.throttle;
+        let (throttle, me) = (&self.shared.throttle, self.shared.me());
         let limits = throttle.limits();
         let may_ask = |partition: &&Arc<Partition>| {
-            limits.as_ref().is_none_or(|limits| throttle.allows(now.monotonic, limits, partition.id()))
+            limits.as_ref().is_none_or(|limits| throttle.allows(now.monotonic, limits, partition.id(), me))
         };
         let fetches = followed.iter().filter(may_ask).filter_map(|partition| {
             let fetch = partition.next_fetch(now).filter(|fetch| fetch.leader == leader)?;
@@ -201,8 +202,13 @@ impl Fetcher {
                 };
                 if let Some(limits) = &limits {
                     let bytes = batches.iter().map(|batch| batch.bytes().len()).sum();
-                    self.shared.throttle.took(limits, id, bytes);
+                    self.shared.throttle.took(limits, id, self.shared.me(), bytes);
                 }
+                let bytes = batches.iter().map(|batch| batch.bytes().len() as u64).sum();
+                let records = batches.iter().map(|batch| batch.header().summary().record_count);
+                self.shared
+                    .copying
+                    .took_in(records.map(|count| u64::from(count.unsigned_abs())).sum(), bytes);
                 told.push(Told { partition, fetch, answer, batches });
             }
         }

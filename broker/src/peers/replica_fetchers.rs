@@ -14,6 +14,7 @@ use super::connection::Leaders;
 use super::fetcher::{Fetcher, Followed};
 use super::suspects::Suspects;
 use super::throttle::Throttle;
+use crate::metrics::Copying;
 use crate::partitions::{Partition, Partitions};
 use crate::seams::{Blocking, Wall};
 
@@ -62,6 +63,8 @@ pub(crate) struct ReplicaFetchers {
     pub(crate) throttle: Throttle,
     /// Leaders that may have died.
     pub(crate) suspects: Arc<Suspects>,
+    /// What is counted.
+    pub(crate) copying: Copying,
     /// How they fetch.
     pub(crate) settings: FetcherSettings,
     /// Where they write.

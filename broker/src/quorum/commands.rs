@@ -86,7 +86,15 @@ wire_struct!(BrokerRegistration {
     previous_epoch
 });
 wire_struct!(Endpoint { listener, host, port });
-wire_struct!(BrokerHeartbeat { broker, epoch, metadata_end, wants_fence, wants_shut_down, cordoned });
+wire_struct!(BrokerHeartbeat {
+    broker,
+    epoch,
+    metadata_end,
+    wants_fence,
+    wants_shut_down,
+    offline,
+    cordoned
+});
 wire_struct!(AlterPartition { broker, epoch, partitions });
 wire_struct!(PartitionAlteration { id, leader_epoch, partition_epoch, isr, is_recovering });
 wire_struct!(ProposedReplica { broker, epoch });

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,6 +17,7 @@ use types::{Decision, Shard};
 
 use super::SubmitError;
 use super::codec;
+use super::facts::{self, QuorumFacts};
 use super::probe::Prober;
 use super::raft::{CommittedLeaderId, Proposal, Raft, VoterId};
 use super::state_machine::Committed;
@@ -74,6 +76,7 @@ pub(super) struct Task {
     pub(super) defaults: ControllerDefaults,
     pub(super) session_timeout: Duration,
     pub(super) wall: Wall,
+    pub(super) facts: Arc<QuorumFacts>,
     pub(super) committed: watch::Receiver<Committed>,
     pub(super) waiting: mpsc::Receiver<Submission>,
 }
@@ -131,7 +134,8 @@ impl Task {
                 Controller::take_office(now, image, base.end, defaults, self.session_timeout)
             }
         };
-        let round = Round { raft: &self.raft, office, base_end: base.end, wall: self.wall };
+        let (base_end, wall) = (base.end, self.wall);
+        let round = Round { raft: &self.raft, facts: &self.facts, office, base_end, wall };
         let is_committed = round.run(&mut controller, submissions.drain(..)).await;
         is_committed.then_some(Active { office, controller })
     }
@@ -161,6 +165,7 @@ async fn office(raft: &Raft, voter: VoterId) -> Option<CommittedLeaderId> {
 /// Commands that are decided on together, each on the draft that those before it led to.
 struct Round<'a> {
     raft: &'a Raft,
+    facts: &'a QuorumFacts,
     office: CommittedLeaderId,
     base_end: u64,
     wall: Wall,
@@ -179,11 +184,15 @@ impl Round<'_> {
                 Ok(Decision { records, response }) => (records, Ok(response)),
                 Err(error) => (Vec::new(), Err(error)),
             };
-            records.iter().for_each(|record| draft.apply(record));
-            proposed.push((self.propose(records).await, outcome, answer));
+            let mut elections = Vec::new();
+            for record in &records {
+                elections.extend(facts::election(draft.image(), record));
+                draft.apply(record);
+            }
+            proposed.push((self.propose(records).await, outcome, answer, elections));
         }
         let mut end = Ok(self.base_end);
-        for (written, outcome, answer) in proposed {
+        for (written, outcome, answer, elections) in proposed {
             // Also a refusal, and an answer that changes nothing, may have seen what was proposed before it: it waits for
             // that, and after a failure it is void, as the draft that it was decided on never came true.
             end = match (end, written.await) {
@@ -191,6 +200,7 @@ impl Round<'_> {
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
             if let (Ok(end), Ok(response)) = (&end, &outcome) {
+                self.facts.count(&elections);
                 draft.committed(self.wall.now(), response, *end);
             }
             answer.send(end.and_then(|end| Ok((outcome?, end)))).ok();

@@ -284,6 +284,14 @@ impl MetadataQuorum {
         }
     }
 
+    /// The quorum as far as this node can tell without asking others: whom it leads, and who tails it.
+    pub(crate) fn describe_own_part(&self) -> (Option<QuorumDescription>, Vec<ReplicaDescription>) {
+        match self.service() {
+            Some(service) => (service.describe_here(), service.tailing()),
+            None => (None, Vec::new()),
+        }
+    }
+
     /// This node's own part in the quorum, if it may have one.
     pub(super) fn service(&self) -> Option<&Arc<Service>> {
         match &self.part {

@@ -6,6 +6,7 @@ mod commands;
 mod controller;
 mod description;
 mod entry;
+mod facts;
 mod handle;
 mod link;
 mod log_store;
@@ -38,6 +39,7 @@ use types::ErrorCode;
 
 pub(crate) use self::bootstrap::BootstrapError;
 pub(crate) use self::description::{QuorumDescription, ReplicaDescription};
+pub(crate) use self::facts::QuorumFacts;
 use self::handle::Controller;
 pub(crate) use self::handle::MetadataHandle;
 use self::link::Links;
@@ -179,6 +181,9 @@ impl MetadataQuorum {
                 let contact = service.0.contact.clone();
                 let (raft, commands) = (service.0.raft.clone(), service.0.commands.clone());
                 let prober = service.0.prober.clone();
+                let facts = Arc::clone(&service.0.facts);
+                let timing = facts::time_elections(service.0.raft.clone(), Arc::clone(&facts));
+                tasks.spawn(stopping.clone().run_until_cancelled_owned(timing));
                 let task = controller::Task {
                     raft: raft.clone(),
                     voter: service.0.voter,
@@ -186,6 +191,7 @@ impl MetadataQuorum {
                     defaults,
                     session_timeout,
                     wall,
+                    facts,
                     committed: committed.clone(),
                     waiting: service.1,
                 };
@@ -266,6 +272,11 @@ impl MetadataQuorum {
                 QuorumStatus { leader, is_leader: false, term: 0, log_end: end, applied: end, voters: 0 }
             }
         }
+    }
+
+    /// What is counted; a node that has no vote counts nothing.
+    pub(crate) fn facts(&self) -> Option<&QuorumFacts> {
+        self.service().map(|service| &*service.facts)
     }
 
     /// Why other nodes do not talk to this one.
@@ -376,6 +387,7 @@ async fn start_raft(
         changing: tokio::sync::Mutex::default(),
         links: links.clone(),
         caught_up: watch::Sender::default(),
+        facts: Arc::default(),
         wall,
     };
     Ok(((service, waiting), committed_sender))

@@ -14,6 +14,7 @@ use types::Uuid;
 
 use super::controller::{Submission, submit_here};
 use super::description::{CaughtUp, ObserverState};
+use super::facts::QuorumFacts;
 use super::link::Links;
 use super::log_store::LogStore;
 use super::message::{CHUNK_BYTES, Entries, Purpose, Reply, Request};
@@ -49,6 +50,8 @@ pub(super) struct Service {
     /// Which voters have caught up, and when.
     pub(super) caught_up: CaughtUp,
     pub(super) wall: Wall,
+    /// For metrics.
+    pub(super) facts: Arc<QuorumFacts>,
     /// Whether a leader speaks to this node.
     pub(super) contact: Contact,
     /// Held while the voters are being changed.

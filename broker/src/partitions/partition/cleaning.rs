@@ -65,7 +65,7 @@ impl Partition {
                 Ok(false) => return Err(CompactionError::Stopped),
                 Err(error) => {
                     tracing::error!(partition = %self.label(), %error, "cannot put compacted segments in place");
-                    self.errands.look_at(&error);
+                    self.log_dir.look_at(&error);
                     self.resign(&mut shell, now, ErrorCode::KafkaStorageError);
                     return Err(error.into());
                 }

@@ -47,7 +47,7 @@ impl Partition {
             if let Err(error) = self.follow(&mut shell, now, effect, batches, &mut effects) {
                 // Where the log ends is not known any more.
                 tracing::error!(partition = %self.label(), %error, "cannot follow: the log failed");
-                self.errands.look_at(&error);
+                self.log_dir.look_at(&error);
                 self.resign(&mut shell, now, ErrorCode::KafkaStorageError);
                 return;
             }
@@ -113,7 +113,7 @@ impl Partition {
             if let Err(error) = log.append(&summary, &prefix, rest, now.wall, &producers) {
                 tracing::error!(partition = %self.label(), %error, "cannot append what the leader has");
                 if let AppendError::Io(error) = &error {
-                    self.errands.look_at(error);
+                    self.log_dir.look_at(error);
                 }
                 return index;
             }

@@ -115,7 +115,14 @@ impl Partition {
             return Err(FetchRefusal::NotLeader);
         };
         let mut effects = Vec::new();
+        let leader_end = leader.bounds().log_end;
         let answer = leader.follower_fetch(now, fetch, &mut effects);
+        if let Ok(FollowerAnswer::Read { .. }) = &answer {
+            let mut followers = shell.followers.iter().flat_map(|followers| followers.iter());
+            if let Some(known) = followers.find(|known| known.broker == fetch.broker) {
+                known.note(now.monotonic, fetch.fetch_offset, leader_end);
+            }
+        }
         self.carry_out(&mut shell, now, effects);
         self.publish(&shell);
         answer
@@ -170,9 +177,11 @@ impl Partition {
     /// Tells the leader something; a follower has no use for it.
     pub(super) fn lead(&self, now: Now, event: Event) {
         let mut shell = self.lock();
+        let in_sync = shell.role.isr_len();
         let Role::Leading(leader) = &mut shell.role else { return };
         let mut effects = Vec::new();
         leader.handle(now, event, &mut effects);
+        self.errands.count_isr(in_sync, shell.role.isr_len());
         self.carry_out(&mut shell, now, effects);
         self.publish(&shell);
     }
@@ -230,7 +239,7 @@ impl Partition {
         if let Err(error) = written {
             tracing::error!(partition = %self.label(), %error, "cannot append");
             if let AppendError::Io(error) = &error {
-                self.errands.look_at(error);
+                self.log_dir.look_at(error);
             }
             return leader.handle(now, Event::WriteFailed { error: ErrorCode::KafkaStorageError }, effects);
         }

@@ -6,7 +6,7 @@ use metadata::{Command, ConfigChange, ConfigOperation, ConfigTarget, Controller,
 use storage::fake::FakeDisk;
 use tokio::sync::oneshot;
 
-use super::{Round, Submission, office};
+use super::{QuorumFacts, Round, Submission, office};
 use crate::quorum::SubmitError;
 use crate::quorum::raft::CommittedLeaderId;
 use crate::quorum::tests::{Quorum, start_on};
@@ -51,7 +51,7 @@ async fn what_was_decided_in_a_former_term_is_not_committed() {
     let (mut draft, base_end) = controller(&quorum);
     let (answer, answered) = oneshot::channel();
     let submission = Submission { command: change("1000"), answer };
-    let round = Round { raft, office: former, base_end, wall: Wall::real() };
+    let round = Round { raft, facts: &QuorumFacts::default(), office: former, base_end, wall: Wall::real() };
     round.run(&mut draft, [submission].into_iter()).await;
     assert_eq!(answered.await.unwrap(), Err(SubmitError::Unknown));
     let before = quorum.image();
@@ -59,9 +59,15 @@ async fn what_was_decided_in_a_former_term_is_not_committed() {
     let (mut draft, base_end) = controller(&quorum);
     let (answer, answered) = oneshot::channel();
     let submission = Submission { command: change("2000"), answer };
-    Round { raft, office: current(&quorum).await, base_end, wall: Wall::real() }
-        .run(&mut draft, [submission].into_iter())
-        .await;
+    Round {
+        raft,
+        facts: &QuorumFacts::default(),
+        office: current(&quorum).await,
+        base_end,
+        wall: Wall::real(),
+    }
+    .run(&mut draft, [submission].into_iter())
+    .await;
     let (_, end) = answered.await.unwrap().expect("in its own term it is committed");
     assert_eq!(end, base_end + 1, "nothing else got into the log");
     assert_ne!(quorum.quorum.handle().committed().borrow().image, before);
@@ -82,7 +88,9 @@ async fn an_answer_waits_for_what_it_saw() {
             (Submission { command, answer }, answered)
         })
         .unzip();
-    Round { raft, office, base_end, wall: Wall::real() }.run(&mut draft, submissions.into_iter()).await;
+    Round { raft, facts: &QuorumFacts::default(), office, base_end, wall: Wall::real() }
+        .run(&mut draft, submissions.into_iter())
+        .await;
     let mut ends = Vec::new();
     for answer in answers {
         ends.push(answer.await.unwrap().unwrap().1 - base_end);
@@ -109,7 +117,7 @@ async fn a_refusal_is_void_when_what_it_saw_was_not_committed() {
         Submission { command: Command::RegisterBroker(registration), answer: first },
         Submission { command: stale, answer: second },
     ];
-    Round { raft, office: former, base_end, wall: Wall::real() }
+    Round { raft, facts: &QuorumFacts::default(), office: former, base_end, wall: Wall::real() }
         .run(&mut draft, submissions.into_iter())
         .await;
     assert_eq!(refused.await.unwrap(), Err(SubmitError::Unknown), "not that its epoch is stale");

@@ -28,6 +28,8 @@ pub struct BrokerConfig {
     /// Whole bytes: a broker has no use for less than one.
     pub log_cleaner_io_max_bytes_per_second: u64,
     pub log_dir_low_water_bytes: i64,
+    /// `log.open.files.max`.
+    pub log_open_files_max: i64,
     pub log_flush_offset_checkpoint_interval_ms: i32,
     pub log_flush_scheduler_interval_ms: i64,
     pub log_retention_check_interval_ms: i64,
@@ -80,6 +82,7 @@ impl BrokerConfig {
                 parse_rate,
             ),
             log_dir_low_water_bytes: number(layers, "log.dir.low.water.bytes"),
+            log_open_files_max: number(layers, "log.open.files.max"),
             log_flush_offset_checkpoint_interval_ms: number(
                 layers,
                 "log.flush.offset.checkpoint.interval.ms",

@@ -46,7 +46,7 @@ pub(super) static TOPIC: &[ConfigDef] = &[
         .valid(ThrottledReplicas),
     ConfigDef::new("index.interval.bytes", Int, Some("4096"), "How many bytes of log lie between two entries of the offset index.")
         .valid(AtLeast(0)).synonyms(&[same("log.index.interval.bytes")]),
-    ConfigDef::new("leader.replication.throttled.replicas", List, Some(""), "Replicas whose replication is throttled on the leader, as partition:broker pairs or *; here the followers' bound is what counts.")
+    ConfigDef::new("leader.replication.throttled.replicas", List, Some(""), "Replicas whose replication is throttled on the leader, as partition:broker pairs or *.")
         .valid(ThrottledReplicas),
     ConfigDef::new("local.retention.bytes", Long, Some("-2"), "Bytes of a tiered partition that stay on local disk; -2 takes retention.bytes.")
         .valid(AtLeast(-2)).synonyms(&[same("log.local.retention.bytes")]).default_only(),
