@@ -24,7 +24,7 @@ const LEAVING_MAX: Duration = Duration::from_secs(20);
 pub(crate) async fn run(node: Arc<Node>, epoch: BrokerEpoch) {
     let interval = millis(node.broker_config.broker_heartbeat_interval_ms);
     let mut was_fenced = false;
-    let mut disk_failure = node.partitions.errands().disk_failure();
+    let mut disk_failure = node.partitions.log_dirs().failures();
     loop {
         tokio::select! {
             () = sleep(interval) => {}
@@ -87,6 +87,7 @@ async fn beat(node: &Node, epoch: BrokerEpoch, wants_shut_down: bool) -> Result<
         // Whose disk failed cannot lead: the others take over, and it stays out until it is started again.
         wants_fence: node.partitions.is_disk_failed(),
         wants_shut_down,
+        offline: node.partitions.offline_in(&node.metadata().image()),
         ..BrokerHeartbeat::default()
     };
     match node.metadata().submit(Command::BrokerHeartbeat(heartbeat)).await? {

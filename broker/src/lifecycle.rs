@@ -12,7 +12,7 @@ use config::node::{INTER_BROKER_LISTENER, NodeConfig, NodeConfigError, Role};
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Rejection, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use storage::{DataDir, OpenDirError, Shutdown};
+use storage::{BoundedDisk, DataDir, Disk, OpenDirError, Shutdown};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +23,9 @@ use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
 use crate::node::{Node, Sessions};
 use crate::partitions::{Partitions, ReplicaSettings, run_cleaner, run_flushes, run_maintenance};
-use crate::peers::{FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers, Suspects, Throttle};
+use crate::peers::{
+    FetcherSettings, IsrProposals, RegisteredBrokers, ReplicaFetchers, Side, Suspects, Throttle,
+};
 use crate::quorum::{Committed, MetadataQuorum, QuorumOptions, SubmitError};
 use crate::sabotage::{Rule, is_broken};
 use crate::seams::{Listener, Seams, Transport, random_uuid};
@@ -35,6 +37,10 @@ const DRAIN: Duration = Duration::from_secs(3);
 const REGISTER_RETRY: Duration = Duration::from_millis(20);
 /// Where a node notes its broker epoch.
 const BROKER_EPOCH: &str = "broker-epoch";
+/// Where a node notes which directories it has, beside the metadata.
+const LOG_DIRS: &str = "log-dirs";
+/// With fewer files than that a log cannot even be recovered.
+const OPEN_FILES_MIN: usize = 32;
 /// A session that was not used for so long makes room (Kafka: `MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const SESSION_EVICTION: Duration = Duration::from_secs(120);
 
@@ -110,9 +116,9 @@ pub(crate) async fn serve(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), R
 pub(crate) async fn start(config: NodeConfig, seams: Seams) -> Result<(Arc<Node>, TaskTracker), RunError> {
     config.validate()?;
     check_roles(&config)?;
-    let data_dir = open_data_dir(&config, &seams)?;
+    let data_dirs = open_data_dirs(&config, &seams)?;
     let (published_sender, published) = watch::channel(Committed::default());
-    let node = build(config, Arc::new(data_dir), seams, published).await?;
+    let node = build(config, data_dirs, seams, published).await?;
     let tasks = TaskTracker::new();
     tasks.spawn(publisher::run(Arc::clone(&node), node.metadata().committed(), published_sender));
     tasks.spawn(run_maintenance(Arc::clone(&node)));
@@ -142,7 +148,8 @@ fn start_replication(node: &Arc<Node>, tasks: &TaskTracker) {
         leaders: Arc::new(leaders),
         suspects: Arc::clone(&node.suspects),
         registration: node.registration.subscribe(),
-        throttle: Throttle::new(node.metadata().clone(), BrokerId(node.config.node_id)),
+        throttle: Throttle::new(node.metadata().clone(), BrokerId(node.config.node_id), Side::Follower),
+        copying: node.metrics.copying.clone(),
         settings: FetcherSettings::new(&node.broker_config),
         blocking: node.blocking.clone(),
         wall: node.wall,
@@ -163,21 +170,35 @@ fn check_roles(config: &NodeConfig) -> Result<(), RunError> {
         let message = "peers: a node that is no controller needs to know the controllers";
         return Err(RunError::Unsupported(message.to_owned()));
     }
-    if config.data_dirs.len() > 1 {
-        return Err(RunError::Unsupported("dataDirs: this release uses one directory".to_owned()));
-    }
     Ok(())
 }
 
-fn open_data_dir(config: &NodeConfig, seams: &Seams) -> Result<DataDir, RunError> {
-    let path = &config.data_dirs[0];
-    let data_dir =
-        DataDir::open(Arc::clone(&seams.disk), path, config.node_id, config.cluster_id.as_deref())?;
-    let low_water = config.broker_config().log_dir_low_water_bytes;
-    data_dir
-        .set_low_water_bytes(u64::try_from(low_water).ok())
-        .map_err(|source| RunError::Io { what: format!("{}", path.display()), source })?;
-    Ok(data_dir)
+/// The first is the one with the metadata. One that cannot be opened is no directory to do without: the replicas in it would
+/// be begun anew, empty, in another one.
+fn open_data_dirs(config: &NodeConfig, seams: &Seams) -> Result<Vec<Arc<DataDir>>, RunError> {
+    let broker_config = config.broker_config();
+    let disk: Arc<dyn Disk> =
+        Arc::new(BoundedDisk::new(Arc::clone(&seams.disk), open_files_max(&broker_config)));
+    let mut cluster_id = config.cluster_id.clone();
+    let mut data_dirs = Vec::new();
+    for path in &config.data_dirs {
+        let data_dir = DataDir::open(Arc::clone(&disk), path, config.node_id, cluster_id.as_deref())?;
+        data_dir
+            .set_low_water_bytes(u64::try_from(broker_config.log_dir_low_water_bytes).ok())
+            .map_err(|source| RunError::Io { what: format!("{}", path.display()), source })?;
+        cluster_id = cluster_id.or_else(|| data_dir.cluster_id());
+        data_dirs.push(Arc::new(data_dir));
+    }
+    Ok(data_dirs)
+}
+
+/// Half of what the process may open, if nothing else is asked for: each connection takes a descriptor too, and a client
+/// that is refused is worse than a file that is opened once more.
+fn open_files_max(config: &BrokerConfig) -> usize {
+    let asked = usize::try_from(config.log_open_files_max).ok();
+    let limit = getrlimit(Resource::Nofile).current;
+    let half = limit.map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX));
+    asked.unwrap_or(half).max(OPEN_FILES_MIN)
 }
 
 /// Where other nodes reach this controller. Alone it need not be reached, and takes any port of this machine.
@@ -203,7 +224,7 @@ async fn controller_listener(
 
 async fn build(
     config: NodeConfig,
-    data_dir: Arc<DataDir>,
+    data_dirs: Vec<Arc<DataDir>>,
     seams: Seams,
     published: watch::Receiver<Committed>,
 ) -> Result<Arc<Node>, RunError> {
@@ -220,7 +241,7 @@ async fn build(
     let others = config.peers.iter().filter(|peer| peer.id != config.node_id);
     let peers = others.map(|peer| (peer.id, peer.host.clone(), peer.controller_port)).collect();
     let options = QuorumOptions {
-        data_dir: Arc::clone(&data_dir),
+        data_dir: Arc::clone(&data_dirs[0]),
         node: config.node_id,
         listener,
         peers,
@@ -240,10 +261,11 @@ async fn build(
         wall,
         transport,
         blocking,
-        partitions: Arc::new(Partitions::new(data_dir, replica_settings(&config, &broker_config))),
+        partitions: Arc::new(Partitions::new(data_dirs, replica_settings(&config, &broker_config))),
         fetch_sessions: Sessions::new(FetchSessions::new(sessions)),
         suspects,
         groups: GroupCoordinators::new(&broker_config),
+        throttle: Throttle::new(quorum.handle().clone(), BrokerId(config.node_id), Side::Leader),
         metrics: Metrics::new(),
         quorum,
         incarnation: random_uuid(),
@@ -329,14 +351,14 @@ fn limits(node: &Node) -> ServerLimits {
 /// Registers with the controller and waits until this node has taken its own registration in: by then every log is open.
 async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
     let broker = BrokerId(node.config.node_id);
-    let data_dir = Arc::clone(node.partitions.data_dir());
+    let data_dirs = data_dirs(node);
     let registration = BrokerRegistration {
         broker,
         incarnation: node.incarnation,
         endpoints,
         rack: node.config.rack.clone(),
-        directories: vec![data_dir.directory_id()],
-        previous_epoch: node.blocking.run(move || previous_epoch(&data_dir)).await,
+        directories: data_dirs.iter().map(|dir| dir.directory_id()).collect(),
+        previous_epoch: node.blocking.run(move || previous_epoch(&data_dirs)).await,
         ..BrokerRegistration::default()
     };
     // Each reason is said once, however often it keeps the node waiting.
@@ -413,8 +435,30 @@ async fn fence_former_life(node: &Arc<Node>, endpoints: &[Endpoint]) {
     }
 }
 
-/// As what this node was registered when it last wrote to its directory, if all that it wrote is still there.
-fn previous_epoch(data_dir: &DataDir) -> Option<BrokerEpoch> {
+fn data_dirs(node: &Node) -> Vec<Arc<DataDir>> {
+    node.partitions.log_dirs().all().iter().map(|dir| Arc::clone(dir.data_dir())).collect()
+}
+
+/// As what this node was registered when it last wrote to its directories, if all that it wrote is still there: in each of
+/// those that it had then, and in no other.
+fn previous_epoch(data_dirs: &[Arc<DataDir>]) -> Option<BrokerEpoch> {
+    let first = data_dirs[0].directory_id();
+    let epoch = last_epoch(&data_dirs[0])?;
+    let known = match data_dirs[0].read_state(LOG_DIRS).ok()? {
+        Some(known) => String::from_utf8_lossy(&known).lines().map(str::to_owned).collect(),
+        None => BTreeSet::from([first.to_string()]),
+    };
+    let used = data_dirs.iter().filter(|dir| dir.previous_shutdown() != Shutdown::Never);
+    let used: BTreeSet<String> = used.map(|dir| dir.directory_id().to_string()).collect();
+    let is_good = |dir: &Arc<DataDir>| match dir.previous_shutdown() {
+        Shutdown::Clean { broker_epoch } => broker_epoch == epoch,
+        Shutdown::Never | Shutdown::ProcessCrash => true,
+        Shutdown::Unclean => false,
+    };
+    (used == known && data_dirs[1..].iter().all(is_good)).then_some(epoch)
+}
+
+fn last_epoch(data_dir: &DataDir) -> Option<BrokerEpoch> {
     match data_dir.previous_shutdown() {
         Shutdown::Clean { broker_epoch } => Some(broker_epoch),
         Shutdown::ProcessCrash => crashed_epoch(data_dir),
@@ -430,11 +474,30 @@ fn crashed_epoch(data_dir: &DataDir) -> Option<BrokerEpoch> {
 
 /// Written before the node leads anything in this epoch, so that after a crash of the process it can say which it was.
 async fn remember_epoch(node: &Arc<Node>, epoch: BrokerEpoch) {
-    let data_dir = Arc::clone(node.partitions.data_dir());
-    let write = move || data_dir.write_state(BROKER_EPOCH, epoch.to_string().as_bytes());
-    if let Err(error) = node.blocking.run(write).await {
+    let (node, data_dirs, cluster_id) = (Arc::clone(node), data_dirs(node), node.cluster_id());
+    let blocking = node.blocking.clone();
+    let write = move || {
+        if let Some(cluster_id) = cluster_id {
+            data_dirs[1..].iter().try_for_each(|dir| dir.set_cluster_id(&cluster_id))?;
+        }
+        note_log_dirs(&node.partitions)?;
+        data_dirs[0].write_state(BROKER_EPOCH, epoch.to_string().as_bytes())
+    };
+    if let Err(error) = blocking.run(write).await {
         tracing::warn!(%error, "cannot note the broker epoch: a crash will count as an unclean shutdown");
     }
+}
+
+/// Notes which directories can be used. One that fails is not among them, so that its coming back is seen: what it has then is
+/// older than what the node says that it has.
+pub(crate) fn note_log_dirs(partitions: &Partitions) -> io::Result<()> {
+    let first = partitions.data_dir();
+    if partitions.log_dirs().all().len() == 1 && first.read_state(LOG_DIRS)?.is_none() {
+        return Ok(());
+    }
+    let online = partitions.log_dirs().online();
+    let ids: Vec<_> = online.map(|dir| dir.data_dir().directory_id().to_string()).collect();
+    first.write_state(LOG_DIRS, ids.join("\n").as_bytes())
 }
 
 /// Logs of topics that the cluster does not know keep their files under another name: somebody may want them back.
@@ -444,8 +507,9 @@ async fn set_strays_aside(node: &Arc<Node>) {
         .run(move || match partitions.unclaimed() {
             Err(error) => tracing::error!(%error, "cannot look for stray logs"),
             Ok(found) => {
-                for log in found.iter().filter(|log| !log.name.starts_with("__cluster_metadata")) {
-                    match partitions.data_dir().mark_stray(log) {
+                let strays = found.iter().filter(|(_, log)| !log.name.starts_with("__cluster_metadata"));
+                for (data_dir, log) in strays {
+                    match data_dir.mark_stray(log) {
                         Ok(path) => {
                             tracing::warn!(log = log.name, path = %path.display(), "set a stray log aside")
                         }
@@ -471,7 +535,8 @@ pub(crate) async fn stop(node: &Arc<Node>, tasks: TaskTracker) {
     // What a failed disk has of the logs only a start can tell.
     let epoch = node.registration.borrow().filter(|_| !node.partitions.is_disk_failed());
     if let (Ok(()), Some(epoch)) = (&is_closed, epoch) {
-        match node.partitions.data_dir().mark_clean(epoch) {
+        let marked = node.partitions.log_dirs().online().try_for_each(|dir| dir.data_dir().mark_clean(epoch));
+        match marked {
             Ok(()) => tracing::info!("stopped cleanly"),
             Err(error) => tracing::error!(%error, "cannot write the marker of a clean shutdown"),
         }
@@ -488,7 +553,8 @@ fn close(partitions: &Partitions, now: types::Now) -> io::Result<()> {
         .map(|partition| (partition.id(), partition.bounds().high_watermark))
         .collect();
     partitions.close_all(now);
-    partitions.data_dir().checkpoint(&|reader| ends.get(&reader.id()).copied())
+    let mut online = partitions.log_dirs().online();
+    online.try_for_each(|dir| dir.data_dir().checkpoint(&|reader| ends.get(&reader.id()).copied()))
 }
 
 fn listen_error(field: &str, bind: &str, source: io::Error) -> RunError {

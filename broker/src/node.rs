@@ -14,7 +14,7 @@ use types::{BrokerEpoch, ErrorCode, PartitionId, Uuid};
 use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::partitions::{Partition, Partitions, TopicRef};
-use crate::peers::Suspects;
+use crate::peers::{Suspects, Throttle};
 use crate::quorum::{MetadataHandle, MetadataQuorum};
 use crate::seams::{Blocking, Transport, Wall};
 
@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) fetch_sessions: Sessions,
     /// Producer ids that this broker may still give out.
     pub(crate) producer_ids: tokio::sync::Mutex<Option<ProducerIdBlock>>,
+    /// How fast others copy from it.
+    pub(crate) throttle: Throttle,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Tells this life of the process from others with its id.

@@ -23,18 +23,25 @@ pub(crate) async fn handle(
 ) -> DescribeLogDirsResponse {
     let asked = request.topics.map(|topics| topics.into_iter().map(partitions_of).collect());
     let me = BrokerId(node.config.node_id);
-    let topics = topics(&node.partitions.all(), asked.as_ref());
-    let data_dir = Arc::clone(node.partitions.data_dir());
     let image = node.metadata().image();
-    let directory = data_dir.directory_id();
-    let is_cordoned = image.broker(me).is_some_and(|broker| broker.cordoned.contains(&directory));
-    if node.partitions.is_disk_failed() {
-        let error_code = ErrorCode::KafkaStorageError.code();
-        let failed = DescribeLogDirsResult { log_dir: path(&data_dir), error_code, ..Default::default() };
-        return DescribeLogDirsResponse { results: vec![failed], ..Default::default() };
+    let cordoned = image.broker(me).map(|broker| broker.cordoned.clone()).unwrap_or_default();
+    let partitions = node.partitions.all();
+    let mut results = Vec::new();
+    for dir in node.partitions.log_dirs().all() {
+        let data_dir = Arc::clone(dir.data_dir());
+        if dir.is_failed() {
+            let error_code = ErrorCode::KafkaStorageError.code();
+            let log_dir = path(&data_dir);
+            results.push(DescribeLogDirsResult { log_dir, error_code, ..Default::default() });
+            continue;
+        }
+        let in_it = partitions.iter().filter(|partition| Arc::ptr_eq(partition.log_dir(), dir));
+        let topics = topics(in_it, asked.as_ref());
+        let is_cordoned = cordoned.contains(&data_dir.directory_id());
+        let result = move || DescribeLogDirsResult { is_cordoned, topics, ..space(&data_dir) };
+        results.push(node.blocking.run(result).await);
     }
-    let result = node.blocking.run(move || DescribeLogDirsResult { is_cordoned, topics, ..space(&data_dir) });
-    DescribeLogDirsResponse { results: vec![result.await], ..Default::default() }
+    DescribeLogDirsResponse { results, ..Default::default() }
 }
 
 type Asked = BTreeMap<Utf8Bytes, BTreeSet<i32>>;
@@ -43,8 +50,11 @@ fn partitions_of(topic: DescribableLogDirTopic) -> (Utf8Bytes, BTreeSet<i32>) {
     (topic.topic, topic.partitions.into_iter().collect())
 }
 
-fn topics(partitions: &[Arc<Partition>], asked: Option<&Asked>) -> Vec<DescribeLogDirsTopic> {
-    let mut topics: BTreeMap<&str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
+fn topics<'a>(
+    partitions: impl Iterator<Item = &'a Arc<Partition>>,
+    asked: Option<&Asked>,
+) -> Vec<DescribeLogDirsTopic> {
+    let mut topics: BTreeMap<&'a str, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for partition in partitions {
         let (name, index) = (&**partition.topic_name(), partition.id().partition.0);
         let is_asked = asked.is_none_or(|asked| asked.get(name).is_some_and(|all| all.contains(&index)));

@@ -21,8 +21,10 @@ use types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Now, Offset, Partitio
 
 use super::nearest::Nearest;
 use super::{Reply, RequestContext, topics};
+use crate::metrics::Waits;
 use crate::node::Node;
 use crate::partitions::{Partition, TopicRef};
+use crate::peers::Limits;
 
 /// From this version on consumers may read from followers (KIP-392).
 const FIRST_WITH_FOLLOWERS: i16 = 11;
@@ -125,6 +127,8 @@ struct Reading {
     targets: Vec<Target>,
     asker: Asker,
     nearest: Option<Nearest>,
+    /// What a follower may copy that is not in sync.
+    limits: Option<Limits>,
     bytes_min: u32,
     bytes_max: u32,
     deadline: Instant,
@@ -160,6 +164,10 @@ impl Reading {
             targets: wanted.into_iter().map(target).collect(),
             asker,
             nearest,
+            limits: match asker {
+                Asker::Consumer { .. } => None,
+                Asker::Follower { .. } => node.throttle.limits(),
+            },
             bytes_min: u32::try_from(request.min_bytes).unwrap_or(0),
             bytes_max: u32::try_from(limit).unwrap_or(0),
             deadline: Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
@@ -175,14 +183,15 @@ impl Reading {
                 .filter_map(|target| target.partition.as_ref().ok())
                 .map(|p| p.watch())
                 .collect();
-            if self.read(node.wall.now()) || watches.is_empty() {
+            if self.read(node) || watches.is_empty() {
                 return self.targets;
             }
+            let _waits = Waits::for_more(&node.metrics.waiting.fetch);
             let moved = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
             tokio::select! {
                 _ = moved => {}
                 () = tokio::time::sleep_until(self.deadline) => {
-                    self.read(node.wall.now());
+                    self.read(node);
                     return self.targets;
                 }
                 () = node.stopping.cancelled() => return self.targets,
@@ -191,12 +200,18 @@ impl Reading {
     }
 
     /// Reads all partitions, the size limit permitting; whether that is an answer.
-    fn read(&mut self, now: Now) -> bool {
+    fn read(&mut self, node: &Node) -> bool {
+        let now = node.wall.now();
         let mut left = self.bytes_max;
         let mut total = 0u32;
         let mut is_notable = false;
         for target in &mut self.targets {
-            target.outcome = target.read(now, self.asker, self.nearest.as_ref(), left, total == 0);
+            let (left_for_it, is_first) =
+                match target.is_held_back(node, now, self.asker, self.limits.as_ref()) {
+                    true => (0, false),
+                    false => (left, total == 0),
+                };
+            target.outcome = target.read(now, self.asker, self.nearest.as_ref(), left_for_it, is_first);
             is_notable |= !target.outcome.error.is_none() || target.outcome.is_notable();
             let len = target.outcome.slice.len();
             left = left.saturating_sub(len);
@@ -223,6 +238,16 @@ impl Asker {
 }
 
 impl Target {
+    /// Whether a follower gets nothing of this partition now, as it has had its share (KIP-73).
+    fn is_held_back(&self, node: &Node, now: Now, asker: Asker, limits: Option<&Limits>) -> bool {
+        match (limits, &self.partition, asker) {
+            (Some(limits), Ok(partition), Asker::Follower { broker, .. }) => {
+                !node.throttle.allows(now.monotonic, limits, partition.id(), broker)
+            }
+            _ => false,
+        }
+    }
+
     /// `is_first`: nothing was read yet for this answer, so that the first batch is given however large it is.
     fn read(
         &self,
@@ -367,14 +392,29 @@ fn session_request(request: &FetchRequest, by_id: bool) -> FetchSessionRequest {
 }
 
 fn answer(node: &Node, session: &FetchContext, targets: Vec<Target>, asker: Asker) -> Reply<FetchResponse> {
+    let limits = match asker {
+        Asker::Consumer { .. } => None,
+        Asker::Follower { .. } => node.throttle.limits(),
+    };
     let facts: Vec<_> = targets.iter().map(|target| (target.key.clone(), target.outcome.facts())).collect();
     let selected = node.fetch_sessions.lock().answer(session, &facts);
     let mut reply =
         Reply::from(FetchResponse { session_id: session.session_id(), ..FetchResponse::default() });
     for (target, _) in targets.into_iter().zip(selected).filter(|(_, is_selected)| *is_selected) {
         let Target { key, outcome, partition, .. } = target;
-        if let (Ok(partition), Asker::Consumer { .. }) = (&partition, asker) {
-            node.metrics.fetched(partition.topic_name(), outcome.slice.len(), outcome.error);
+        match (&partition, asker) {
+            (Ok(partition), Asker::Consumer { .. }) => {
+                node.metrics.fetched(partition.topic_name(), outcome.slice.len(), outcome.error);
+            }
+            (Ok(partition), Asker::Follower { broker, .. }) => {
+                let bytes = outcome.slice.len();
+                node.metrics.copying.gave(bytes);
+                if let Some(limits) = &limits {
+                    node.throttle.took(limits, partition.id(), broker, bytes as usize);
+                }
+            }
+            (Err(_), Asker::Follower { .. }) => {}
+            (Err(_), Asker::Consumer { .. }) => {}
         }
         let data = outcome.into_wire(key.partition, asker, &mut reply);
         topic_response(&mut reply.response, key.topic).partitions.push(data);

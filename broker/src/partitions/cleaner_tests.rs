@@ -30,7 +30,7 @@ fn now() -> Now {
 fn cleaner(disk: &FakeDisk) -> Cleaner {
     let dir = DataDir::open(Arc::new(disk.clone()), Path::new("/data"), 1, Some("c")).unwrap();
     Cleaner {
-        partitions: Arc::new(Partitions::new(Arc::new(dir), ReplicaSettings::of(BrokerId(1)))),
+        partitions: Arc::new(Partitions::new(vec![Arc::new(dir)], ReplicaSettings::of(BrokerId(1)))),
         wall: Wall::real(),
         dedupe_bytes: 1 << 20,
         throttle: Throttle::new(u64::MAX),

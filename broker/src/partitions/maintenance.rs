@@ -22,10 +22,10 @@ pub(crate) async fn run_maintenance(node: Arc<Node>) {
     let mut retention = ticker(millis(config.log_retention_check_interval_ms));
     let mut checkpoint = ticker(millis(config.log_flush_offset_checkpoint_interval_ms.into()));
     let mut idle = ticker(IDLE);
-    let mut disk_failure = node.partitions.errands().disk_failure();
+    let mut disk_failure = node.partitions.log_dirs().failures();
     loop {
         tokio::select! {
-            Ok(()) = disk_failure.changed() => fail_all(&node).await,
+            Ok(()) = disk_failure.changed() => fail_offline(&node).await,
             _ = housekeeping.tick() => housekeep(&node).await,
             _ = idle.tick() => on_all(&node, |partition, _| partition.close_idle_files()).await,
             _ = retention.tick() => retain(&node).await,
@@ -46,9 +46,17 @@ fn ticker(period: Duration) -> tokio::time::Interval {
 }
 
 /// Its heartbeats tell the controller, so that others lead instead.
-async fn fail_all(node: &Arc<Node>) {
+async fn fail_offline(node: &Arc<Node>) {
     let (partitions, wall) = (Arc::clone(&node.partitions), node.wall);
-    node.blocking.run(move || partitions.fail_all(wall.now())).await;
+    let work = move || {
+        partitions.fail_offline(wall.now());
+        if !partitions.is_disk_failed()
+            && let Err(error) = crate::lifecycle::note_log_dirs(&partitions)
+        {
+            tracing::error!(%error, "cannot note that a directory failed");
+        }
+    };
+    node.blocking.run(work).await;
 }
 
 async fn retain(node: &Arc<Node>) {
@@ -62,11 +70,11 @@ async fn housekeep(node: &Arc<Node>) {
         partition.tick(node.wall.now());
         let due = partition.begin_due_checkpoint(node.wall.now());
         if let Some(checkpoint) = due {
-            let (label, errands) = (partition.label(), Arc::clone(node.partitions.errands()));
+            let (label, log_dir) = (partition.label(), Arc::clone(partition.log_dir()));
             node.blocking
                 .run(move || {
                     if let Err(error) = checkpoint.run() {
-                        errands.look_at(&error);
+                        log_dir.look_at(&error);
                         tracing::error!(partition = label, %error, "checkpoint failed");
                     }
                 })
@@ -74,14 +82,16 @@ async fn housekeep(node: &Arc<Node>) {
             has_moved = true;
         }
     }
-    let data_dir = Arc::clone(node.partitions.data_dir());
-    let now = node.wall.now();
+    let (partitions, now) = (Arc::clone(&node.partitions), node.wall.now());
     node.blocking
         .run(move || {
-            if let Err(error) = data_dir.refresh_space() {
-                tracing::warn!(%error, "cannot tell how much space is free");
+            for log_dir in partitions.log_dirs().online() {
+                if let Err(error) = log_dir.data_dir().refresh_space() {
+                    log_dir.look_at(&error);
+                    tracing::warn!(%error, "cannot tell how much space is free");
+                }
+                log_dir.data_dir().purge(now.wall);
             }
-            data_dir.purge(now.wall);
         })
         .await;
     if has_moved {
@@ -99,8 +109,11 @@ fn checkpoint_files(partitions: &Partitions) {
     let high_watermark = |reader: &storage::LogReader| {
         partitions.get(reader.id()).map(|partition| partition.bounds().high_watermark)
     };
-    if let Err(error) = partitions.data_dir().checkpoint(&high_watermark) {
-        tracing::error!(%error, "cannot write the checkpoint files");
+    for log_dir in partitions.log_dirs().online() {
+        if let Err(error) = log_dir.data_dir().checkpoint(&high_watermark) {
+            log_dir.look_at(&error);
+            tracing::error!(%error, "cannot write the checkpoint files");
+        }
     }
 }
 

@@ -7,15 +7,17 @@
 mod cleaner;
 mod errands;
 mod flusher;
+mod log_dirs;
 mod maintenance;
 mod outbox;
 mod partition;
 mod registry;
 mod role;
 
-pub(crate) use cleaner::{CleanerState, run_cleaner};
+pub(crate) use cleaner::{CleanerFacts, CleanerState, run_cleaner};
 pub(crate) use errands::{Errands, ReplicaSettings};
 pub(crate) use flusher::run_flushes;
+pub(crate) use log_dirs::{LogDir, LogDirs};
 pub(crate) use maintenance::run_maintenance;
 pub(crate) use partition::{Append, AppendTicket, Assignment, Partition};
 pub(crate) use registry::{OpenPartition, Partitions, TopicRef};
@@ -59,6 +61,9 @@ fn log_config(topic_name: &str, config: &TopicConfig) -> LogConfig {
 
 #[cfg(test)]
 mod cleaner_tests;
+
+#[cfg(test)]
+mod stress_tests;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,14 +19,17 @@ use types::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offse
 pub(super) use following::producers;
 pub(crate) use leading::{Append, AppendTicket};
 
+use published::{Followers, Published};
+
 use super::role::Role;
-use super::{Errands, log_config};
+use super::{Errands, LogDir, log_config};
 use crate::sabotage::{Rule, is_broken};
 use leading::Answer;
 
 mod cleaning;
 mod following;
 mod leading;
+mod published;
 
 /// A replica's log, its role and those who wait for it.
 #[derive(Debug)]
@@ -37,7 +40,8 @@ pub(crate) struct Partition {
     /// What readers may see, published after every change, so that a reader never takes the lock.
     bounds: watch::Sender<Bounds>,
     /// Published like the bounds.
-    is_leading: AtomicBool,
+    published: Published,
+    log_dir: Arc<LogDir>,
     errands: Arc<Errands>,
     shell: Mutex<Shell>,
 }
@@ -69,6 +73,8 @@ struct Shell {
     dirty_since: Option<Monotonic>,
     /// The log's end when it was looked at last for files to close.
     end_at_last_look: Offset,
+    /// What is published of the followers.
+    followers: Followers,
 }
 
 /// Whether an fsync of the log is asked for or on its way.
@@ -87,6 +93,7 @@ impl Partition {
     pub(super) fn new(
         topic_name: Arc<str>,
         id: TopicPartition,
+        log_dir: Arc<LogDir>,
         log: Log,
         known: ReplicaLog,
         config: Arc<TopicConfig>,
@@ -100,7 +107,8 @@ impl Partition {
             id,
             reader: log.reader(),
             bounds: watch::Sender::new(bounds),
-            is_leading: AtomicBool::new(false),
+            published: Published::new(config.min_insync_replicas),
+            log_dir,
             errands,
             shell: Mutex::new(Shell {
                 role: Role::Following(follower),
@@ -113,6 +121,7 @@ impl Partition {
                 flush: Flush::Idle,
                 dirty_since: None,
                 end_at_last_look: bounds.log_end,
+                followers: None,
             }),
         }
     }
@@ -127,6 +136,11 @@ impl Partition {
         self.id
     }
 
+    /// The directory that its log lies in.
+    pub(crate) fn log_dir(&self) -> &Arc<LogDir> {
+        &self.log_dir
+    }
+
     /// The newest leader epoch that this replica has heard of.
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
         self.bounds().leader_epoch
@@ -134,7 +148,7 @@ impl Partition {
 
     /// Whether this node leads it.
     pub(crate) fn is_leading(&self) -> bool {
-        self.is_leading.load(Ordering::Acquire)
+        self.published.is_leading.load(Ordering::Acquire)
     }
 
     /// Whom this replica follows; nobody if it leads, or there is no leader, or its disk failed.
@@ -165,12 +179,22 @@ impl Partition {
 
     /// Whether its log is open; one whose disk failed is not.
     pub(crate) fn is_online(&self) -> bool {
-        self.lock().log.is_some()
+        self.published.is_online.load(Ordering::Acquire)
     }
 
     /// How many idempotent producers are remembered.
     pub(crate) fn producer_count(&self) -> usize {
-        self.lock().role.producer_count()
+        self.published.producers.load(Ordering::Relaxed)
+    }
+
+    /// `min.insync.replicas` of its topic.
+    pub(crate) fn min_insync_replicas(&self) -> usize {
+        self.published.min_isr.load(Ordering::Relaxed)
+    }
+
+    /// Who follows, as far as this node leads.
+    pub(crate) fn followers(&self) -> Followers {
+        self.published.followers()
     }
 
     /// Takes in what the metadata image says: leads, follows, or goes on with what it was told of others.
@@ -181,6 +205,8 @@ impl Partition {
             return;
         }
         let before = (shell.role.is_leading(), shell.role.followed());
+        let in_sync = shell.role.isr_len();
+        let replicas = state.replicas.clone();
         let mut effects = Vec::new();
         self.take_role(&mut shell, now, state, &mut effects);
         if let Role::Leading(leader) = &mut shell.role {
@@ -189,6 +215,10 @@ impl Partition {
             }
         }
         self.carry_out(&mut shell, now, effects);
+        self.errands.count_isr(in_sync, shell.role.isr_len());
+        let (leads, me) = (shell.role.is_leading(), self.errands.settings.me);
+        let others = replicas.into_iter().filter(|id| leads && *id != me);
+        shell.followers = self.published.set_followers(now.monotonic, others);
         self.publish(&shell);
         if before != (shell.role.is_leading(), shell.role.followed()) {
             self.errands.stir();
@@ -238,6 +268,8 @@ impl Partition {
             log.configure(log_config(&self.topic_name, &config));
         }
         shell.config = Arc::clone(&config);
+        let min_isr = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+        self.published.min_isr.store(min_isr, Ordering::Relaxed);
         let settings = &self.errands.settings;
         let mut effects = Vec::new();
         match &mut shell.role {
@@ -282,7 +314,7 @@ impl Partition {
             Ok(_) => {}
             Err(error) => {
                 tracing::error!(partition = %self.label(), %error, "retention failed");
-                self.errands.look_at(&error);
+                self.log_dir.look_at(&error);
             }
         }
     }
@@ -339,7 +371,7 @@ impl Partition {
         if let Err(error) = handle.sync() {
             tracing::error!(partition = %self.label(), %error, "fsync failed");
             // What the kernel could not write it may have forgotten.
-            self.errands.disk_failed();
+            self.log_dir.fail();
             return self.fail(now);
         }
         let mut shell = self.lock();
@@ -443,7 +475,10 @@ impl Partition {
     fn publish(&self, shell: &Shell) {
         let bounds = shell.role.bounds();
         let is_leading = shell.role.is_leading();
-        let led = self.is_leading.swap(is_leading, Ordering::AcqRel);
+        let published = &self.published;
+        published.is_online.store(shell.log.is_some(), Ordering::Release);
+        published.producers.store(shell.role.producer_count(), Ordering::Relaxed);
+        let led = published.is_leading.swap(is_leading, Ordering::AcqRel);
         self.bounds.send_if_modified(|published| {
             let is_changed = *published != bounds || led != is_leading;
             *published = bounds;

@@ -5,12 +5,13 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
+use metadata::{Image, PartitionImage};
 use replication::ReplicaLog;
 use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
 use types::{ErrorCode, Now, PartitionId, TopicId, TopicPartition};
 
 use super::partition::producers;
-use super::{Assignment, CleanerState, Errands, Partition, ReplicaSettings, log_config};
+use super::{Assignment, CleanerState, Errands, LogDirs, Partition, ReplicaSettings, log_config};
 use crate::sabotage::{Rule, is_broken};
 
 /// How a client names a topic.
@@ -38,7 +39,7 @@ pub(crate) struct OpenPartition {
 /// The partitions of which this node has a replica.
 #[derive(Debug)]
 pub(crate) struct Partitions {
-    data_dir: Arc<DataDir>,
+    log_dirs: LogDirs,
     errands: Arc<Errands>,
     cleaner: CleanerState,
     index: RwLock<Index>,
@@ -51,19 +52,24 @@ struct Index {
 }
 
 impl Partitions {
-    /// None yet.
-    pub(crate) fn new(data_dir: Arc<DataDir>, settings: ReplicaSettings) -> Partitions {
+    /// None yet. The first directory is the one with the metadata.
+    pub(crate) fn new(data_dirs: Vec<Arc<DataDir>>, settings: ReplicaSettings) -> Partitions {
         Partitions {
-            data_dir,
+            log_dirs: LogDirs::new(data_dirs),
             errands: Arc::new(Errands::new(settings)),
             cleaner: CleanerState::default(),
             index: RwLock::default(),
         }
     }
 
-    /// Where the logs lie.
+    /// Where the metadata lie, and logs too.
     pub(crate) fn data_dir(&self) -> &Arc<DataDir> {
-        &self.data_dir
+        self.log_dirs.first().data_dir()
+    }
+
+    /// Where the logs lie.
+    pub(crate) fn log_dirs(&self) -> &LogDirs {
+        &self.log_dirs
     }
 
     /// What the replicas ask of background work.
@@ -76,14 +82,29 @@ impl Partitions {
         &self.cleaner
     }
 
-    /// Whether the disk failed: then nothing here is online until the next start.
+    /// Whether the disk with the metadata failed: then the node can do nothing until the next start.
     pub(crate) fn is_disk_failed(&self) -> bool {
-        *self.errands.disk_failure().borrow()
+        self.log_dirs.first().is_failed()
     }
 
-    /// Takes every replica offline, as their disk failed.
-    pub(crate) fn fail_all(&self, now: Now) {
-        self.all().iter().for_each(|partition| partition.fail(now));
+    /// Takes every replica offline whose disk failed; all of them, if it is the one with the metadata.
+    pub(crate) fn fail_offline(&self, now: Now) {
+        let is_all = self.is_disk_failed();
+        let all = self.all();
+        all.iter().filter(|one| is_all || one.log_dir().is_failed()).for_each(|one| one.fail(now));
+    }
+
+    /// Replicas whose disk failed and that the image still counts on: the controller is to know.
+    pub(crate) fn offline_in(&self, image: &Image) -> Vec<TopicPartition> {
+        if *self.log_dirs.failures().borrow() == 0 {
+            return Vec::new();
+        }
+        let me = self.errands.settings.me;
+        let counts = |state: &PartitionImage| {
+            state.leader == Some(me) || (state.isr.contains(&me) && state.isr.len() > 1)
+        };
+        let all = self.all().into_iter().filter(|partition| partition.log_dir().is_failed());
+        all.map(|partition| partition.id()).filter(|id| image.partition(*id).is_some_and(counts)).collect()
     }
 
     /// The partition of this identity.
@@ -119,12 +140,20 @@ impl Partitions {
     pub(crate) fn open(&self, now: Now, open: OpenPartition) -> Result<Arc<Partition>, OpenLogError> {
         let OpenPartition { topic_name, id, assignment, config } = open;
         let log_config = log_config(&topic_name, &config);
-        let (mut log, recovered) = self.data_dir.create_or_open_log(&topic_name, id, log_config, now.wall)?;
+        let dir = self.log_dirs.choose(id)?;
+        let opened = dir.data_dir().create_or_open_log(&topic_name, id, log_config, now.wall);
+        let (mut log, recovered) = opened.inspect_err(|error| {
+            dir.lost_replica();
+            if let OpenLogError::Io(error) = error {
+                dir.look_at(error);
+            }
+        })?;
         if is_broken(Rule::CutsWhereLogsDiverge) {
             log.truncate_to(recovered.high_watermark, now.wall).ok();
         }
+        self.log_dirs.opened(id);
         // After a clean stop the few bytes behind the last index entry are read too, and nobody need know.
-        let was_clean = matches!(self.data_dir.previous_shutdown(), Shutdown::Clean { .. });
+        let was_clean = matches!(dir.data_dir().previous_shutdown(), Shutdown::Clean { .. });
         if recovered.truncated_bytes > 0 || (recovered.scanned_bytes > 0 && !was_clean) {
             tracing::info!(
                 partition = %format_args!("{topic_name}-{}", id.partition),
@@ -138,7 +167,7 @@ impl Partitions {
         let (start, end) = (reader.log_start(), reader.log_end());
         let known = ReplicaLog::recovered(start, end, high_watermark, epochs, producers(&recovered));
         let errands = Arc::clone(&self.errands);
-        let partition = Arc::new(Partition::new(topic_name.clone(), id, log, known, config, errands));
+        let partition = Arc::new(Partition::new(topic_name.clone(), id, dir, log, known, config, errands));
         partition.apply(now, assignment);
         self.write(|index| {
             index.ids.insert(topic_name, id.topic);
@@ -153,16 +182,23 @@ impl Partitions {
     pub(crate) fn delete(&self, now: Now, id: TopicPartition) -> io::Result<()> {
         let Some(partition) = self.remove(id) else { return Ok(()) };
         match partition.take_log(now) {
-            Some(log) => self.data_dir.delete_log(log, now.wall),
+            Some(log) => {
+                partition.log_dir().lost_replica();
+                partition.log_dir().data_dir().delete_log(log, now.wall)
+            }
             None => Ok(()),
         }
     }
 
-    /// Logs in the directory that no partition is open for.
-    pub(crate) fn unclaimed(&self) -> io::Result<Vec<FoundLog>> {
-        let mut found = self.data_dir.found_logs()?;
-        found.retain(|log| self.get(log.topic_partition).is_none());
-        Ok(found)
+    /// Logs in the directories that no partition is open for.
+    pub(crate) fn unclaimed(&self) -> io::Result<Vec<(Arc<DataDir>, FoundLog)>> {
+        let mut unclaimed = Vec::new();
+        for dir in self.log_dirs.online().map(|dir| dir.data_dir()) {
+            let found = dir.found_logs()?.into_iter();
+            let found = found.filter(|log| self.get(log.topic_partition).is_none());
+            unclaimed.extend(found.map(|log| (Arc::clone(dir), log)));
+        }
+        Ok(unclaimed)
     }
 
     /// Gives up all roles and closes the logs. Blocks.

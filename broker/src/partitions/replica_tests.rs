@@ -118,7 +118,7 @@ impl Cluster {
         let (node, now) = (&self.nodes[index], self.now());
         let disk = Arc::new(node.disk.clone());
         let dir = DataDir::open(disk, Path::new("/data"), node.id.0, Some("c")).unwrap();
-        let partitions = Partitions::new(Arc::new(dir), ReplicaSettings::of(node.id));
+        let partitions = Partitions::new(vec![Arc::new(dir)], ReplicaSettings::of(node.id));
         let open = OpenPartition {
             topic_name: "t".into(),
             id: ID,

@@ -44,7 +44,7 @@ fn topic_config(overrides: &[(&str, &str)]) -> Arc<TopicConfig> {
 
 fn partitions(disk: &FakeDisk) -> Partitions {
     let dir = DataDir::open(Arc::new(disk.clone()), Path::new("/data"), 1, Some("c")).unwrap();
-    Partitions::new(Arc::new(dir), ReplicaSettings::of(BrokerId(1)))
+    Partitions::new(vec![Arc::new(dir)], ReplicaSettings::of(BrokerId(1)))
 }
 
 fn open(partitions: &Partitions, name: &str, topic: u8, config: &[(&str, &str)]) -> Arc<Partition> {
@@ -206,12 +206,54 @@ fn a_broken_disk_takes_all_its_partitions_offline() {
     assert!(!partitions.is_disk_failed());
     assert_eq!(appended(&one, batch(1, None)), Err(ErrorCode::KafkaStorageError));
     assert!(partitions.is_disk_failed());
-    partitions.fail_all(now(zero()));
+    partitions.fail_offline(now(zero()));
     assert!(!one.is_online() && !other.is_online());
     disk.set_broken(false);
     assert!(appended(&other, batch(1, None)).is_err(), "only a start trusts it again");
-    let errands = partitions.errands();
-    assert!(*errands.disk_failure().borrow());
+    assert_eq!(*partitions.log_dirs().failures().borrow(), 1);
+}
+
+#[test]
+fn a_broken_directory_takes_only_its_partitions_offline() {
+    let disks = [FakeDisk::new(5), FakeDisk::new(6), FakeDisk::new(7)];
+    let dir = |disk: &FakeDisk| {
+        Arc::new(DataDir::open(Arc::new(disk.clone()), Path::new("/data"), 1, Some("c")).unwrap())
+    };
+    let settings = ReplicaSettings::of(BrokerId(1));
+    let partitions = Partitions::new(disks.iter().map(dir).collect(), settings);
+    let open_all = |partitions: &Partitions| -> Vec<_> {
+        (0..6).map(|index| open(partitions, &format!("t{index}"), index + 1, &[])).collect()
+    };
+    let all = open_all(&partitions);
+    let held = |partitions: &Partitions, index: usize| -> Vec<_> {
+        let found = partitions.log_dirs().all()[index].data_dir().found_logs().unwrap();
+        found.into_iter().map(|log| log.name).collect()
+    };
+    assert_eq!([0, 1, 2].map(|index| held(&partitions, index)), [["t0", "t3"], ["t1", "t4"], ["t2", "t5"]]);
+    for partition in &all {
+        assert_eq!(appended(partition, batch(1, None)), Ok(Offset(0)));
+    }
+    disks[1].set_broken(true);
+    assert_eq!(appended(&all[1], batch(1, None)), Err(ErrorCode::KafkaStorageError));
+    partitions.fail_offline(now(zero()));
+    let online: Vec<_> = all.iter().map(|partition| partition.is_online()).collect();
+    assert_eq!(online, [true, false, true, true, false, true]);
+    assert!(!partitions.is_disk_failed(), "the node lives on");
+    for index in [0, 2, 3, 5] {
+        assert_eq!(appended(&all[index], batch(1, None)), Ok(Offset(1)));
+    }
+    let next = open(&partitions, "u", 9, &[]);
+    assert_ne!(next.log_dir().data_dir().directory_id(), all[1].log_dir().data_dir().directory_id());
+
+    partitions.close_all(now(zero()));
+    drop((all, next, partitions));
+    disks[1].set_broken(false);
+    let again = Partitions::new(disks.iter().map(dir).collect(), settings);
+    for (index, partition) in open_all(&again).iter().enumerate() {
+        let name = format!("t{index}");
+        assert!(held(&again, index % 3).contains(&name), "{name} stays where it is");
+        assert_eq!(read(partition, 0)[0], (0, EPOCH.0), "{name} has what it had");
+    }
 }
 
 #[test]

@@ -13,4 +13,4 @@ pub(crate) use alter_partition::IsrProposals;
 pub(crate) use connection::RegisteredBrokers;
 pub(crate) use replica_fetchers::{FetcherSettings, ReplicaFetchers};
 pub(crate) use suspects::Suspects;
-pub(crate) use throttle::Throttle;
+pub(crate) use throttle::{Limits, Side, Throttle};

@@ -1,5 +1,6 @@
-//! How fast this node copies replicas that are moved to it, so that what is produced meanwhile keeps its share of disk and
-//! network. Kafka's throttle, and that of spreading replicas. A replica in sync is never held back: it would fall out.
+//! How fast this node copies replicas that are moved to it, and how fast it gives such copies, so that what is produced
+//! meanwhile keeps its share of disk and network. Kafka's throttles (KIP-73), and that of spreading replicas. A replica in
+//! sync is never held back: it would fall out.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,14 +9,21 @@ use types::{BrokerId, Monotonic, TopicPartition};
 
 use crate::quorum::MetadataHandle;
 
-const RATE: &str = "follower.replication.throttled.rate";
-const REPLICAS: &str = "follower.replication.throttled.replicas";
+/// Which end of a copy is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// This node copies.
+    Follower,
+    /// This node is copied from.
+    Leader,
+}
 
-/// The throttles of one node.
+/// The throttles of one side of a node.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     metadata: MetadataHandle,
     me: BrokerId,
+    side: Side,
     buckets: Mutex<[Bucket; 2]>,
 }
 
@@ -37,36 +45,49 @@ struct Bucket {
 
 /// The bounds that are set at one moment.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     image: Arc<Image>,
     me: BrokerId,
+    side: Side,
     rates: [Option<i64>; 2],
 }
 
 impl Throttle {
     /// Nothing copied yet.
-    pub(crate) fn new(metadata: MetadataHandle, me: BrokerId) -> Throttle {
-        Throttle { metadata, me, buckets: Mutex::default() }
+    pub(crate) fn new(metadata: MetadataHandle, me: BrokerId, side: Side) -> Throttle {
+        Throttle { metadata, me, side, buckets: Mutex::default() }
     }
 
     /// The bounds now; nothing if there are none, as nearly always.
-    pub(super) fn limits(&self) -> Option<Limits> {
+    pub(crate) fn limits(&self) -> Option<Limits> {
         let image = self.metadata.image();
-        let rates = [listed_rate(&image, self.me), image.rebalance_rate()];
-        rates.iter().any(Option::is_some).then_some(Limits { image, me: self.me, rates })
+        let (me, side) = (self.me, self.side);
+        let moved = match side {
+            Side::Follower => image.rebalance_rate(),
+            // Who copies holds itself back already.
+            Side::Leader => None,
+        };
+        let rates = [listed_rate(&image, side, me), moved];
+        rates.iter().any(Option::is_some).then_some(Limits { image, me, side, rates })
     }
 
-    /// Whether a partition may be asked for now.
-    pub(super) fn allows(&self, now: Monotonic, limits: &Limits, id: TopicPartition) -> bool {
-        let Some(kind) = limits.kind(id) else { return true };
+    /// Whether `copier` may have more of a partition now.
+    pub(crate) fn allows(
+        &self,
+        now: Monotonic,
+        limits: &Limits,
+        id: TopicPartition,
+        copier: BrokerId,
+    ) -> bool {
+        let Some(kind) = limits.kind(id, copier) else { return true };
         let bucket = &mut self.lock()[kind as usize];
         bucket.fill(now, limits.rates[kind as usize].unwrap_or(i64::MAX));
         bucket.left > 0
     }
 
     /// Notes what was copied.
-    pub(super) fn took(&self, limits: &Limits, id: TopicPartition, bytes: usize) {
-        if let Some(kind) = limits.kind(id) {
+    pub(crate) fn took(&self, limits: &Limits, id: TopicPartition, copier: BrokerId, bytes: usize) {
+        if let Some(kind) = limits.kind(id, copier) {
             let bucket = &mut self.lock()[kind as usize];
             bucket.left = bucket.left.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
@@ -95,29 +116,46 @@ impl Bucket {
 }
 
 impl Limits {
-    /// Which bound a partition is under, if any.
-    fn kind(&self, id: TopicPartition) -> Option<Kind> {
+    /// Which bound a partition is under when `copier` copies it, if any.
+    fn kind(&self, id: TopicPartition, copier: BrokerId) -> Option<Kind> {
         let partition = self.image.partition(id)?;
-        if partition.isr.contains(&self.me) {
+        if partition.isr.contains(&copier) {
             return None;
         }
         if self.rates[Kind::Listed as usize].is_some() && self.is_listed(id) {
             return Some(Kind::Listed);
         }
-        let is_moved = self.rates[Kind::Moved as usize].is_some() && partition.adding.contains(&self.me);
+        let is_moved = self.rates[Kind::Moved as usize].is_some() && partition.adding.contains(&copier);
         is_moved.then_some(Kind::Moved)
     }
 
     fn is_listed(&self, id: TopicPartition) -> bool {
-        let listed = self.image.config(&ConfigResource::Topic(id.topic)).get(REPLICAS);
+        let listed = self.image.config(&ConfigResource::Topic(id.topic)).get(self.side.replicas());
         let pair = format!("{}:{}", id.partition, self.me);
         listed.is_some_and(|listed| listed.split(',').map(str::trim).any(|one| one == "*" || one == pair))
     }
 }
 
-fn listed_rate(image: &Image, me: BrokerId) -> Option<i64> {
-    let own = image.config(&ConfigResource::Broker(me)).get(RATE);
-    own.or_else(|| image.config(&ConfigResource::Cluster).get(RATE))?.parse().ok()
+impl Side {
+    fn rate(self) -> &'static str {
+        match self {
+            Side::Follower => "follower.replication.throttled.rate",
+            Side::Leader => "leader.replication.throttled.rate",
+        }
+    }
+
+    /// Names the replica of this side: the one that copies, or the one that leads.
+    fn replicas(self) -> &'static str {
+        match self {
+            Side::Follower => "follower.replication.throttled.replicas",
+            Side::Leader => "leader.replication.throttled.replicas",
+        }
+    }
+}
+
+fn listed_rate(image: &Image, side: Side, me: BrokerId) -> Option<i64> {
+    let own = image.config(&ConfigResource::Broker(me)).get(side.rate());
+    own.or_else(|| image.config(&ConfigResource::Cluster).get(side.rate()))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A whole node without its sockets: requests go in as frames, and come back as clients would read them.
 
 mod control;
+mod directories;
 mod log;
 mod replication;
 
@@ -23,7 +24,7 @@ use crate::seams::Seams;
 struct Harness {
     node: Arc<Node>,
     tasks: TaskTracker,
-    _folder: tempfile::TempDir,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Harness {
@@ -34,24 +35,33 @@ impl Harness {
     /// With more lines in its `broker.yaml`.
     async fn start_with(more: &str) -> Harness {
         let folder = tempfile::tempdir().unwrap();
+        let data_dirs = folder.path().join("data").display().to_string();
+        let harness = Harness::start_on(&data_dirs, more, Seams::real(), true).await;
+        Harness { folder: Some(folder), ..harness }
+    }
+
+    /// In other directories, perhaps again.
+    async fn start_on(data_dirs: &str, more: &str, seams: Seams, is_new: bool) -> Harness {
         let yaml = format!(
-            "nodeId: 1\nroles: [broker, controller]\ndataDirs: [{}]\n\
+            "nodeId: 1\nroles: [broker, controller]\ndataDirs: [{data_dirs}]\n\
              listeners: [{{name: plain, bind: '127.0.0.1:0', advertised: {{host: localhost, port: 0}}}}]\n\
-             controller: {{bind: '127.0.0.1:0'}}\nadmin: {{bind: '127.0.0.1:0'}}\n{more}",
-            folder.path().join("data").display(),
+             controller: {{bind: '127.0.0.1:0'}}\nadmin: {{bind: '127.0.0.1:0'}}\n{more}"
         );
         let config: NodeConfig = serde_yaml::from_str(&yaml).unwrap();
-        let (node, tasks) = lifecycle::start(config, Seams::real()).await.unwrap();
+        let (node, tasks) = lifecycle::start(config, seams).await.unwrap();
         let (living, living_tasks) = (Arc::clone(&node), tasks.clone());
         tasks.spawn(async move { lifecycle::live(&living, &living_tasks).await.unwrap() });
-        let voter = (1, node.partitions.data_dir().directory_id());
-        node.quorum.bootstrap("cluster", &[voter]).await.unwrap();
+        if is_new {
+            let voter = (1, node.partitions.data_dir().directory_id());
+            node.quorum.bootstrap("cluster", &[voter]).await.unwrap();
+        }
         node.registration.subscribe().wait_for(Option::is_some).await.unwrap();
-        Harness { node, tasks, _folder: folder }
+        Harness { node, tasks, folder: None }
     }
 
     async fn stop(self) {
         lifecycle::stop(&self.node, self.tasks).await;
+        drop(self.folder);
     }
 
     /// Creates a topic of one partition.

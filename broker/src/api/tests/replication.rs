@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{BrokerLayers, Overrides, TopicConfig};
-use metadata::{BrokerRegistration, Command, Endpoint, NewTopic, Response};
+use metadata::{
+    BrokerRegistration, Command, ConfigChange, ConfigOperation, ConfigTarget, Endpoint, NewTopic, Response,
+};
 use protocol::messages::FetchRequest;
 use protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
@@ -19,7 +21,7 @@ use types::{BrokerEpoch, BrokerId, ErrorCode, PartitionId, TopicId, TopicPartiti
 use super::Harness;
 use super::log::{NOW_MS, batch, fetch_request, produce};
 use crate::partitions::{OpenPartition, Partition, Partitions, ReplicaSettings};
-use crate::peers::{FetcherSettings, RegisteredBrokers, ReplicaFetchers, Throttle};
+use crate::peers::{FetcherSettings, RegisteredBrokers, ReplicaFetchers, Side, Throttle};
 use crate::publisher::assignment;
 use crate::seams::{Blocking, TcpTransport, Wall};
 
@@ -54,7 +56,7 @@ async fn register_in(
 /// The replica that the follower is to have, on a disk in memory.
 fn open(harness: &Harness, id: TopicPartition) -> (Arc<Partitions>, Arc<Partition>) {
     let dir = DataDir::open(Arc::new(FakeDisk::new(1)), Path::new("/data"), FOLLOWER.0, Some("c")).unwrap();
-    let partitions = Arc::new(Partitions::new(Arc::new(dir), ReplicaSettings::of(FOLLOWER)));
+    let partitions = Arc::new(Partitions::new(vec![Arc::new(dir)], ReplicaSettings::of(FOLLOWER)));
     let image = harness.node.metadata().image();
     let open = OpenPartition {
         topic_name: "t".into(),
@@ -77,8 +79,9 @@ fn follow(harness: &Harness, partitions: Arc<Partitions>, epoch: BrokerEpoch) ->
             transport: Arc::new(TcpTransport),
         }),
         registration: watch::Sender::new(Some(epoch)).subscribe(),
-        throttle: Throttle::new(harness.node.metadata().clone(), FOLLOWER),
+        throttle: Throttle::new(harness.node.metadata().clone(), FOLLOWER, Side::Follower),
         suspects: Arc::clone(&harness.node.suspects),
+        copying: harness.node.metrics.copying.clone(),
         settings: FetcherSettings::new(&harness.node.broker_config),
         blocking: Blocking::pool(2),
         wall: Wall::real(),
@@ -259,5 +262,72 @@ async fn who_asks_the_wrong_broker_is_told_who_leads() {
             answer.node_endpoints.iter().map(|node| (node.host.as_str(), node.port)).collect::<Vec<_>>();
         assert_eq!(known.contains(&("elsewhere", 9999)), expected >= 0, "{version}");
     }
+    harness.stop().await;
+}
+
+/// A fetch from the start by a follower that is not in sync; how many bytes of records it got.
+async fn copied(harness: &Harness, topic: TopicId, epoch: BrokerEpoch, leader_epoch: i32) -> usize {
+    let partition = FetchPartition {
+        current_leader_epoch: leader_epoch,
+        last_fetched_epoch: -1,
+        partition_max_bytes: 1 << 20,
+        ..FetchPartition::default()
+    };
+    let state = ReplicaState { replica_id: FOLLOWER.0, replica_epoch: epoch.0, ..ReplicaState::default() };
+    let request = FetchRequest {
+        replica_state: state,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        topics: vec![FetchTopic { topic_id: topic.0, partitions: vec![partition], ..FetchTopic::default() }],
+        ..FetchRequest::default()
+    };
+    let mut answer = harness.ask(18, &request).await;
+    let partition = answer.responses.pop().and_then(|mut topic| topic.partitions.pop());
+    let records = partition.and_then(|partition| {
+        assert_eq!(partition.error_code, 0);
+        partition.records
+    });
+    records.and_then(|records| records.inline().map(|bytes| bytes.len())).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_leader_gives_who_is_not_in_sync_no_more_than_its_rate() {
+    let harness = Harness::start().await;
+    let epoch = register(&harness, FOLLOWER, 9).await;
+    let listed = [("leader.replication.throttled.replicas", "0:1")];
+    let topic = ("t", harness.create_replicated("t", 2, &listed).await);
+    let id = TopicPartition { topic: topic.1, partition: PartitionId(0) };
+    let metadata = harness.node.metadata();
+    metadata.submit(Command::FenceBroker { broker: FOLLOWER, epoch }).await.unwrap();
+    assert_eq!(produce(&harness, 13, topic, batch(NOW_MS)).await.error_code, 0);
+    let leader = harness.node.partitions.get(id).unwrap();
+    let current = leader.leader_epoch().0;
+    let set_rate = async |rate: &str| {
+        let change = ConfigChange {
+            resource: ConfigTarget::Broker(BrokerId(1)),
+            operations: vec![(
+                "leader.replication.throttled.rate".to_owned(),
+                ConfigOperation::Set(rate.to_owned()),
+            )],
+            replaces: false,
+        };
+        let alter = Command::AlterConfigs { changes: vec![change], validate_only: false };
+        let answer = harness.node.metadata().submit(alter).await.unwrap();
+        assert_eq!(answer, Response::AlteredConfigs(vec![Ok(())]));
+    };
+    let whole = copied(&harness, topic.1, epoch, current).await;
+    assert!(whole > 1, "nobody holds it back");
+    set_rate("1").await;
+    assert_eq!(copied(&harness, topic.1, epoch, current).await, whole, "what is over is made up for");
+    assert_eq!(copied(&harness, topic.1, epoch, current).await, 0, "by nothing until then");
+    let followers = leader.followers().unwrap();
+    let lag = followers[0].lag(
+        harness.node.wall.now().monotonic,
+        leader.bounds().log_start,
+        leader.bounds().log_end,
+    );
+    assert_eq!(lag.0, leader.bounds().log_end.0, "what it asked for is known all the same");
+    set_rate("100000000").await;
+    assert_eq!(copied(&harness, topic.1, epoch, current).await, whole);
     harness.stop().await;
 }
