@@ -29,8 +29,8 @@ pub struct Log {
     pub(crate) active: Arc<Segment>,
     pub(crate) tail: Tail,
     pub(crate) epochs: LeaderEpochs,
-    /// The checkpoint still names an epoch that begins at the log's end and was cut: nothing may take its place before it
-    /// is written.
+    /// The checkpoint still names an epoch that begins at the log's end and was cut, or does not name the one that begins
+    /// there: it is written before the next record.
     pub(crate) epochs_are_stale: bool,
     /// Bytes appended since the last written point and the last sync.
     pub(crate) bytes_since_written: u64,
@@ -166,8 +166,9 @@ impl Log {
             self.roll(self.next_base(batch), now, producers)?;
         }
         if self.epochs.latest().is_none_or(|latest| latest < batch.leader_epoch) {
-            self.assign_epoch(batch.leader_epoch, batch.base_offset)?;
-        } else if self.epochs_are_stale {
+            self.epochs_are_stale |= self.epochs.assign(batch.leader_epoch, batch.base_offset);
+        }
+        if self.epochs_are_stale {
             self.write_epochs(Durability::Written)?;
         }
         Ok(self.write(batch, prefix, rest)?)
@@ -286,12 +287,18 @@ impl Log {
 
 /// Leader epochs.
 impl Log {
-    /// Notes that `epoch` begins at `start`. An epoch that is not newer than all known changes nothing.
+    /// Notes that `epoch` begins at `start`. An epoch that is not newer than all known changes nothing. One that begins at
+    /// the log's end is written down with its first record: without one recovery forgets it anyway, and a node that starts
+    /// begins thousands of them.
     pub fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset) -> io::Result<()> {
-        if self.epochs.assign(epoch, start) {
-            self.write_epochs(Durability::Written)?;
+        if !self.epochs.assign(epoch, start) {
+            return Ok(());
         }
-        Ok(())
+        if start >= self.reader.log_end() {
+            self.epochs_are_stale = true;
+            return Ok(());
+        }
+        self.write_epochs(Durability::Written)
     }
 
     /// The largest known epoch up to `epoch`, and the offset at which it ends; `None` if `epoch` is newer than all known.

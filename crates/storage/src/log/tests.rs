@@ -216,6 +216,27 @@ fn truncation_to_the_logs_end_forgets_an_epoch_that_has_no_record() {
 }
 
 #[test]
+fn an_epoch_is_written_down_with_its_first_record() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = open_dir(temp.path());
+    let (mut log, _) = open_log(&dir, &small_segments());
+    let file = temp.path().join("t-0").join("leader-epoch-checkpoint");
+    log.assign_epoch(LeaderEpoch(4), Offset(0)).unwrap();
+    assert!(!file.exists());
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(4)));
+    append(&mut log, &Batch { leader_epoch: 4, ..Batch::default() }, NOW).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n1\n4 0\n");
+    log.assign_epoch(LeaderEpoch(6), Offset(1)).unwrap();
+    log.assign_epoch(LeaderEpoch(9), Offset(1)).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n1\n4 0\n");
+    append(&mut log, &Batch { base_offset: 1, leader_epoch: 9, ..Batch::default() }, NOW).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n2\n4 0\n9 1\n");
+    drop((log, dir));
+    let dir = open_dir(temp.path());
+    assert_eq!(open_log(&dir, &small_segments()).0.epoch_at(Offset(1)), Some(LeaderEpoch(9)));
+}
+
+#[test]
 fn truncation_within_a_batch_ends_with_the_last_whole_one() {
     let temp = tempfile::tempdir().unwrap();
     let dir = open_dir(temp.path());
