@@ -148,5 +148,9 @@ fn no_answer_is_lost_while_flushing_and_free_space_come_and_go() {
     let (acknowledged, refused) = (acknowledged.into_inner(), refused.into_inner());
     assert!(acknowledged > 1_000 && refused > 0, "{acknowledged} acknowledged, {refused} refused");
     let there: i64 = all.iter().map(|partition| partition.bounds().log_end.0).sum();
-    assert_eq!(u64::try_from(there).unwrap(), acknowledged, "what was acknowledged is there, and nothing else");
+    assert_eq!(
+        u64::try_from(there).unwrap(),
+        acknowledged,
+        "what was acknowledged is there, and nothing else"
+    );
 }

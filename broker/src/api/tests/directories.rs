@@ -129,13 +129,13 @@ async fn a_disk_that_fails_takes_its_own_partitions_and_the_node_lives_on() {
     for topic in [topics[0], topics[2]] {
         assert_eq!(produce(&harness, 13, topic, batch(NOW_MS)).await.error_code, 0);
     }
-    assert_eq!(
-        described(&harness).await,
-        [dir("/a", 0, &["t0", "t2"]), dir("/b", storage_error, &[])]
+    assert_eq!(described(&harness).await, [dir("/a", 0, &["t0", "t2"]), dir("/b", storage_error, &[])]);
+    assert!(
+        harness.node.is_ready() && !harness.node.metadata().image().broker(BrokerId(1)).unwrap().is_fenced
     );
-    assert!(harness.node.is_ready() && !harness.node.metadata().image().broker(BrokerId(1)).unwrap().is_fenced);
     let text = metrics::render(&harness.node).unwrap();
-    for line in ["taffrail_log_dirs_failed 1", "taffrail_replicas_offline 2", "taffrail_partitions_offline 2"] {
+    for line in ["taffrail_log_dirs_failed 1", "taffrail_replicas_offline 2", "taffrail_partitions_offline 2"]
+    {
         assert!(text.lines().any(|found| found == line), "no line {line}");
     }
     harness.stop().await;
