@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use config::{BrokerLayers, TopicConfig};
 use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use metadata::{ConfigResource, Delta, Image, PartitionImage, TopicImage};
 use replication::PartitionState;
 use tokio::sync::watch;
@@ -13,6 +14,9 @@ use types::{BrokerId, PartitionId, TopicPartition};
 use crate::node::Node;
 use crate::partitions::{Assignment, OpenPartition};
 use crate::quorum::Committed;
+
+/// How many logs of a topic are opened at a time, beyond what the threads for it can do.
+const OPENING_MAX: usize = 64;
 
 /// Runs until the quorum ends or the node stops.
 pub(crate) async fn run(
@@ -98,7 +102,8 @@ async fn assign(node: &Arc<Node>, image: &Arc<Image>, topic: &Arc<TopicImage>) {
     if !leaving.is_empty() {
         give_up(node, leaving).await;
     }
-    join_all(opening.into_iter().map(|opening| open(node, opening))).await;
+    // Not all at once: what thousands of them need while they wait for a thread is never given back.
+    stream::iter(opening).for_each_concurrent(OPENING_MAX, |opening| open(node, opening)).await;
     node.groups.topic_opened(node, topic);
 }
 
