@@ -1,5 +1,6 @@
 //! A whole node without its sockets: requests go in as frames, and come back as clients would read them.
 
+mod answers;
 mod control;
 mod directories;
 mod log;
