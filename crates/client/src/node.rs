@@ -44,6 +44,19 @@ pub struct ClusterState {
     pub reassigning: usize,
     /// Whether replicas are being spread.
     pub rebalance: RebalanceState,
+    /// The broker that was granted a restart.
+    #[serde(default)]
+    pub drain: Option<DrainState>,
+}
+
+/// The grant of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainState {
+    /// The broker.
+    pub node: i32,
+    /// When it lapses, in milliseconds since 1970.
+    pub until_ms: i64,
 }
 
 /// A registered broker.

@@ -5,6 +5,7 @@ mod configs;
 mod groups;
 mod offsets;
 mod quorum;
+mod reassign;
 mod records;
 mod topics;
 
@@ -13,6 +14,7 @@ pub use configs::{ConfigAlteration, ConfigEntry, ConfigResource, ConfigSource, C
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use offsets::{Committed, OffsetSpec, OffsetToCommit, PartitionOffset, TopicPartitionName};
 pub use quorum::{QuorumDescription, QuorumReplica};
+pub use reassign::Reassignment;
 pub use topics::{CreatedTopic, NewTopic};
 
 pub(crate) use groups::decode_assignment;
