@@ -28,6 +28,7 @@ pub type ResourceRequirements = v1::ResourceRequirements;
     category = "taffrail",
     namespaced,
     status = "KafkaClusterStatus",
+    scale = r#"{"specReplicasPath":".spec.brokers.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.selector"}"#,
     derive = "PartialEq",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
@@ -46,6 +47,28 @@ pub struct KafkaClusterSpec {
     /// Broker configurations by Kafka's names.
     #[serde(default, skip_serializing_if = "ConfigValues::is_empty")]
     pub config: ConfigValues,
+    /// How changes reach Pods that run.
+    #[serde(default)]
+    pub rollout: Rollout,
+}
+
+/// How changes reach Pods that run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// Whether restarts wait for the annotation `taffrail.dev/approve-rollout`, which has to be `status.rollout.revision`.
+    #[serde(default)]
+    pub approval: Approval,
+}
+
+/// Whether restarts wait for somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Approval {
+    /// They do not.
+    #[default]
+    Auto,
+    /// They do, apart from those of Pods that are down.
+    Manual,
 }
 
 /// The brokers of a cluster.
@@ -60,6 +83,32 @@ pub struct Brokers {
     /// What each of them requests and is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+    /// What becomes of replicas when brokers are added.
+    #[serde(default)]
+    pub rebalance: Rebalance,
+}
+
+/// How replicas are spread over the brokers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebalance {
+    /// Whether brokers that are added get their share of the replicas.
+    #[serde(default)]
+    pub mode: RebalanceMode,
+    /// The most that a broker copies in a second; without it as much as it can. Holds for brokers that are removed, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024))]
+    pub bytes_per_second: Option<i64>,
+}
+
+/// Whether brokers that are added get their share of the replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RebalanceMode {
+    /// They do.
+    #[default]
+    Auto,
+    /// They get replicas of new topics only.
+    Off,
 }
 
 /// Where a node keeps its data: exactly one of the two.
@@ -105,12 +154,15 @@ pub struct Persistent {
     pub storage_class: Option<String>,
     /// What becomes of it when the cluster is deleted.
     #[serde(default)]
-    pub when_deleted: WhenDeleted,
+    pub when_deleted: VolumePolicy,
+    /// What becomes of it when its broker is removed.
+    #[serde(default)]
+    pub when_scaled: VolumePolicy,
 }
 
-/// What becomes of volumes when their cluster is deleted.
+/// What becomes of volumes that nobody uses any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum WhenDeleted {
+pub enum VolumePolicy {
     /// They stay.
     #[default]
     Retain,
@@ -147,9 +199,21 @@ pub struct KafkaClusterStatus {
     /// The version that the brokers run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// How many broker Pods there are.
+    #[serde(default)]
+    pub replicas: i32,
+    /// What selects them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// The brokers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brokers: Option<BrokersStatus>,
+    /// The Pods that have to be restarted, while there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// How far the spreading of replicas is, while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<RebalanceStatus>,
     /// Where clients connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -169,6 +233,26 @@ pub struct BrokersStatus {
     /// Their ids.
     #[serde(default)]
     pub node_ids: Vec<i32>,
+}
+
+/// The Pods that have to be restarted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutStatus {
+    /// What they are to become.
+    pub revision: String,
+    /// Their names.
+    pub pending: Vec<String>,
+    /// What the next of them waits for.
+    pub reason: String,
+}
+
+/// How far the spreading of replicas is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceStatus {
+    /// Partitions that are on their way or have to move yet.
+    pub partitions_left: i64,
 }
 
 /// Where clients connect.

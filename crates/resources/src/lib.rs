@@ -1,20 +1,25 @@
 //! The custom resources KafkaCluster and KafkaTopic: their types, their rules, reading them from a file, and the pure
-//! mapping from a KafkaCluster to the `broker.yaml` of one node, which `taffrail dev` and the operator share. Knows no API
-//! server and no process.
+//! mapping from a KafkaCluster to the `broker.yaml` of one node, and the steps from one number of brokers to another, which
+//! `taffrail dev` and the operator share. Knows no API server and no process.
 
 mod cluster;
+mod definitions;
 mod load;
 mod locate;
 mod node_config;
+mod scale;
 mod topic;
 mod values;
 
 pub use cluster::{
-    Brokers, BrokersStatus, Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, ListenerStatus,
-    Persistent, ResourceRequirements, Storage, VOTERS_MAX, WhenDeleted, voters,
+    Approval, Brokers, BrokersStatus, Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus,
+    ListenerStatus, Persistent, Rebalance, RebalanceMode, RebalanceStatus, ResourceRequirements, Rollout,
+    RolloutStatus, Storage, VOTERS_MAX, VolumePolicy, voters,
 };
+pub use definitions::definitions;
 pub use load::{LoadError, Manifests, load};
 pub use node_config::{NodePlace, node_config};
+pub use scale::{Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
 pub use topic::{ClusterRef, DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
 pub use values::ConfigValues;
 

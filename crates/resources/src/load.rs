@@ -245,7 +245,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// The field that was meant, among those that are written beside it and those that may be.
 fn config_nearest(field: &str, known: &[String]) -> Option<String> {
-    const OPTIONAL: [&str; 15] = [
+    const OPTIONAL: [&str; 20] = [
         "image",
         "brokers",
         "config",
@@ -257,6 +257,11 @@ fn config_nearest(field: &str, known: &[String]) -> Option<String> {
         "size",
         "storageClass",
         "whenDeleted",
+        "whenScaled",
+        "rebalance",
+        "bytesPerSecond",
+        "rollout",
+        "approval",
         "sizeLimit",
         "topicName",
         "partitions",

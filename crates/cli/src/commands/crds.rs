@@ -1,15 +1,12 @@
 //! `taffrail crds`.
 
-use kube::CustomResourceExt;
-use resources::{KafkaCluster, KafkaTopic};
-
 use crate::output::line;
 
 /// Prints the definitions as YAML, for `kubectl apply --server-side -f -`.
 pub(crate) fn run() -> anyhow::Result<()> {
-    for definition in [KafkaCluster::crd(), KafkaTopic::crd()] {
+    for (_, yaml) in resources::definitions()? {
         line("---")?;
-        line(serde_yaml::to_string(&definition)?.trim_end())?;
+        line(yaml.trim_end())?;
     }
     Ok(())
 }

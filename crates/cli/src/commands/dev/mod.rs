@@ -113,8 +113,7 @@ async fn serve(
         dev.say_ready(id)?;
     }
     let replicas = dev.cluster.brokers.replicas;
-    dev.scale().match_votes(replicas).await?;
-    dev.scale().shrink(replicas).await?;
+    dev.scale().follow(replicas, false).await?;
     dev.apply_topics(file::wanted(&manifests.topics)).await?;
     dev.hint()?;
     dev.follow().await
@@ -243,11 +242,8 @@ impl Dev<'_> {
         new.iter().try_for_each(|id| self.brokers.start(&self.cluster, *id))?;
         self.brokers.wait_ready().await?;
         new.iter().try_for_each(|id| self.say_ready(*id))?;
-        if running.range(replicas..).next().is_some() {
-            return self.scale().shrink(replicas).await;
-        }
-        self.scale().match_votes(replicas).await?;
-        self.scale().spread(replicas).await
+        let is_larger = running.range(replicas..).next().is_none();
+        self.scale().follow(replicas, is_larger).await
     }
 
     /// Makes the cluster's topics those of the file. One that is refused does not keep the others.

@@ -1,21 +1,20 @@
-//! From one number of brokers to another, and nothing lost on the way: who comes gets a vote and its share of the replicas,
-//! who goes gives both back first.
+//! From one number of brokers to another: does, one after the other, the steps that `resources::scale` names, as the operator
+//! does on Kubernetes.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use client::Admin;
 use client::node::ClusterState;
-use resources::voters;
+use client::{Admin, node};
+use resources::{Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
 use tokio::time::{Instant, sleep};
-use types::Uuid;
 
-use super::brokers::Brokers;
+use super::brokers::{Brokers, HOST};
 use super::status::{Mood, Status};
 
 const LOOK: Duration = Duration::from_millis(250);
 /// A cluster that has just changed may have no leader for a moment.
-const VOTE_PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What scaling needs.
 pub(super) struct Scale<'a> {
@@ -26,113 +25,132 @@ pub(super) struct Scale<'a> {
 }
 
 impl Scale<'_> {
-    /// Lets the first brokers vote, with the disks that they have, and nobody else.
-    pub(super) async fn match_votes(&self, replicas: i32) -> anyhow::Result<()> {
-        let deadline = Instant::now() + VOTE_PATIENCE;
-        while let Err(error) = self.next_vote(voters(replicas)).await {
-            // One change at a time, and each may come with an election.
-            if Instant::now() > deadline {
-                return Err(error.context("not all brokers that are to vote do so"));
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
-    async fn next_vote(&self, voters: i32) -> anyhow::Result<()> {
-        let mut wanted = Vec::new();
-        for (id, node) in self.brokers.iter().filter(|(id, _)| *id < voters) {
-            let directory: Uuid = client::node::state(node.admin())
-                .await?
-                .directory_id
-                .parse()
-                .map_err(|_| anyhow::anyhow!("{} does not name its directory", node.name()))?;
-            wanted.push((id, directory));
-        }
-        let has = self.admin.describe_quorum().await?.voters;
-        let has: Vec<_> = has.iter().map(|voter| (voter.node_id, voter.directory_id)).collect();
-        // A disk that was wiped is another voter: the old one goes before the new one comes.
-        let is_replaced =
-            |(id, directory): &(i32, Uuid)| wanted.iter().any(|(w, d)| w == id && d != directory);
-        for (id, directory) in has.iter().filter(|voter| is_replaced(voter)) {
-            self.admin.remove_raft_voter(*id, *directory).await?;
-        }
-        for (id, directory) in wanted.iter().filter(|voter| !has.contains(voter)) {
-            let port = self.brokers.ports(*id)?.controller;
-            self.admin.add_raft_voter(*id, *directory, super::brokers::HOST, port).await?;
-            self.say(Mood::Good, &format!("broker {id} votes"))?;
-        }
-        for (id, directory) in has.iter().filter(|(id, _)| wanted.iter().all(|(wanted, _)| wanted != id)) {
-            self.admin.remove_raft_voter(*id, *directory).await?;
-            self.say(Mood::Good, &format!("broker {id} votes no longer"))?;
-        }
-        Ok(())
-    }
-
-    /// Gives new brokers their share.
-    pub(super) async fn spread(&self, replicas: i32) -> anyhow::Result<()> {
-        self.move_replicas(&[], "spreading replicas", |state| {
-            !state.rebalance.is_active && state.reassigning == 0
-        })
-        .await?;
-        self.say(Mood::Good, &format!("replicas are spread over {replicas} brokers"))
-    }
-
-    /// Moves everything off the brokers from `replicas` on, stops them and forgets them.
-    pub(super) async fn shrink(&mut self, replicas: i32) -> anyhow::Result<()> {
-        let going: Vec<i32> = self.brokers.iter().map(|(id, _)| id).filter(|id| *id >= replicas).collect();
-        if going.is_empty() {
-            return Ok(());
-        }
-        let is_empty = |state: &ClusterState| {
-            let left = state.brokers.iter().filter(|broker| going.contains(&broker.id));
-            left.into_iter().all(|broker| broker.is_empty())
-        };
-        let names: Vec<_> = going.iter().map(i32::to_string).collect();
-        let what = format!("moving replicas off broker {}", names.join(", "));
-        self.move_replicas(&going, &what, is_empty).await?;
-        self.match_votes(replicas).await?;
-        for id in going.iter().rev() {
-            self.brokers.remove(*id).await?;
-            self.admin.unregister_broker(*id).await?;
-            self.say(Mood::Good, &format!("broker {id} is gone; all that it had is on the others"))?;
-        }
-        Ok(())
-    }
-
-    async fn move_replicas(
-        &self,
-        cordoned: &[i32],
-        what: &str,
-        is_done: impl Fn(&ClusterState) -> bool,
-    ) -> anyhow::Result<()> {
-        let (_, node) = self.brokers.iter().next().context("a cluster has a broker")?;
-        let token = node.token()?;
-        client::node::cordon(node.admin(), &token, cordoned).await?;
-        client::node::rebalance(node.admin(), &token, None).await?;
+    /// Goes on until there are `replicas` brokers; with `spread` they also get their share of what there is.
+    pub(super) async fn follow(&mut self, replicas: i32, spread: bool) -> anyhow::Result<()> {
+        let mut is_to_spread = spread;
         let mut told = None;
+        let mut deadline = Instant::now() + PATIENCE;
         loop {
-            let state = client::node::state(node.admin()).await?.cluster;
-            let Some(state) = state else { bail!("{} does not know its cluster", node.name()) };
-            if is_done(&state) {
-                return Ok(());
+            let outcome = match self.look(replicas, is_to_spread).await {
+                Ok(step) => Box::pin(self.take(&step, replicas)).await.map(|()| step),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(ScaleStep::Done) => break,
+                // What another life of this program began, the brokers finish by themselves.
+                Ok(ScaleStep::Moving { off, .. }) if off.is_empty() && !spread => return Ok(()),
+                Ok(ScaleStep::Blocked(problem)) => bail!("{problem}"),
+                Ok(ScaleStep::Waiting(problem)) if Instant::now() > deadline => bail!("{problem}"),
+                // One change of voters at a time, and each may come with an election.
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Ok(ScaleStep::Waiting(_)) | Err(_) => {
+                    sleep(LOOK).await;
+                    continue;
+                }
+                Ok(ScaleStep::Rebalance) => is_to_spread = false,
+                Ok(ScaleStep::Moving { off, left }) => {
+                    if told != Some(left) {
+                        told = Some(left);
+                        self.say(Mood::Working, &moving(&off, left))?;
+                    }
+                    sleep(LOOK).await;
+                }
+                Ok(_) => {}
             }
-            let left = state.rebalance.partitions_left;
-            if state.rebalance.partitions_blocked > 0 && left == state.rebalance.partitions_blocked {
-                bail!(
-                    "{what}: {left} partitions have nowhere to go: lower their replicas, or keep the brokers"
-                );
-            }
-            if told != Some(left) {
-                told = Some(left);
-                let partitions = crate::output::counted(left, "partition");
-                self.say(Mood::Working, &format!("{what}: {partitions} left"))?;
-            }
-            sleep(LOOK).await;
+            deadline = Instant::now() + PATIENCE;
         }
+        if spread {
+            self.say(Mood::Good, &format!("replicas are spread over {replicas} brokers"))?;
+        }
+        Ok(())
+    }
+
+    async fn look(&self, replicas: i32, is_to_spread: bool) -> anyhow::Result<ScaleStep> {
+        let mut nodes: Vec<Directory> = Vec::new();
+        let mut state: Option<ClusterState> = None;
+        for (id, node) in self.brokers.iter() {
+            let said = node::state(node.admin()).await?;
+            let directory = said.directory_id.parse();
+            nodes.push((
+                id,
+                directory.map_err(|_| anyhow::anyhow!("{} does not name its directory", node.name()))?,
+            ));
+            // The active controller's own node knows it first.
+            let leads = said.cluster.as_ref().is_some_and(|cluster| cluster.controller == Some(id));
+            if leads || state.is_none() {
+                state = said.cluster;
+            }
+        }
+        let state = state.context("no broker knows its cluster")?;
+        let voters = self.admin.describe_quorum().await?.voters;
+        let widest = self.admin.list_topics().await?.into_iter().map(|topic| {
+            let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
+            (topic.name, most.unwrap_or(0))
+        });
+        let registered = state.brokers.iter().map(|broker| ScaleBroker {
+            id: broker.id,
+            is_fenced: broker.is_fenced,
+            is_cordoned: broker.is_cordoned,
+            is_empty: broker.is_empty(),
+        });
+        Ok(scale(&ScaleSight {
+            wanted: replicas,
+            running: self.brokers.iter().map(|(id, _)| id + 1).max().unwrap_or(0),
+            nodes,
+            voters: Some(voters.iter().map(|voter| (voter.node_id, voter.directory_id)).collect()),
+            brokers: registered.collect(),
+            widest: widest.max_by_key(|(_, most)| *most),
+            is_rebalancing: state.rebalance.is_active,
+            rate: None,
+            wanted_rate: None,
+            left: state.rebalance.partitions_left,
+            stuck: state.rebalance.partitions_blocked,
+            is_to_spread,
+        }))
+    }
+
+    async fn take(&mut self, step: &ScaleStep, replicas: i32) -> anyhow::Result<()> {
+        let (_, first) = self.brokers.iter().next().context("a cluster has a broker")?;
+        match step {
+            ScaleStep::Cordon(ids) => node::cordon(first.admin(), &first.token()?, ids).await?,
+            ScaleStep::Rebalance => node::rebalance(first.admin(), &first.token()?, None).await?,
+            ScaleStep::AddVoter((id, directory)) => {
+                let port = self.brokers.ports(*id)?.controller;
+                self.admin.add_raft_voter(*id, *directory, HOST, port).await?;
+                self.say(Mood::Good, &format!("broker {id} votes"))?;
+            }
+            ScaleStep::RemoveVoter((id, directory)) => {
+                self.admin.remove_raft_voter(*id, *directory).await?;
+                self.say(Mood::Good, &format!("broker {id} votes no longer"))?;
+            }
+            ScaleStep::Stop => {
+                let going: Vec<_> =
+                    self.brokers.iter().map(|(id, _)| id).filter(|id| *id >= replicas).collect();
+                for id in going.into_iter().rev() {
+                    self.brokers.remove(id).await?;
+                }
+            }
+            ScaleStep::Unregister(id) => {
+                self.admin.unregister_broker(*id).await?;
+                self.say(Mood::Good, &format!("broker {id} is gone; all that it had is on the others"))?;
+            }
+            ScaleStep::Done | ScaleStep::Moving { .. } | ScaleStep::Waiting(_) | ScaleStep::Blocked(_) => {}
+        }
+        Ok(())
     }
 
     fn say(&self, mood: Mood, text: &str) -> anyhow::Result<()> {
         self.status.say(mood, self.cluster, text)
+    }
+}
+
+fn moving(off: &[i32], left: usize) -> String {
+    let partitions = crate::output::counted(left, "partition");
+    match off {
+        [] => format!("spreading replicas: {partitions} left"),
+        off => {
+            let names: Vec<_> = off.iter().map(i32::to_string).collect();
+            format!("moving replicas off broker {}: {partitions} left", names.join(", "))
+        }
     }
 }
