@@ -2,6 +2,7 @@
 
 mod brokers;
 mod plan;
+mod replicas;
 mod status;
 
 use std::time::Duration;
@@ -17,7 +18,6 @@ use kube::{Api, Resource as _, ResourceExt};
 use resources::{KafkaCluster, KafkaTopic};
 use serde_json::json;
 
-pub(crate) use brokers::Brokers;
 use plan::{Found, Plan, Sight, Step, Verdict};
 
 use crate::names;
@@ -27,6 +27,9 @@ use crate::run::Context;
 const AT_REST: Duration = Duration::from_secs(60);
 /// While the cluster is not there; its changes are watched.
 const WAITING: Duration = Duration::from_secs(10);
+
+/// While replicas are on their way.
+const MOVING: Duration = Duration::from_secs(2);
 
 /// One round: ends with what should be, or with the reason why not.
 pub(crate) async fn reconcile(
@@ -70,11 +73,22 @@ pub(crate) async fn reconcile(
     }
     let found = match (steps.is_empty(), sight) {
         (true, Sight::Reachable(found)) => found,
-        (false, Sight::Reachable(_)) => context.brokers.find(&bootstrap, topic.topic_name()).await?,
+        (false, Sight::Reachable(_)) => {
+            brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic)).await?
+        }
         (_, Sight::Absent | Sight::Unreachable(_)) => None,
     };
     write_status(topic, &verdict, found.as_ref(), context).await?;
-    Ok(Action::requeue(if matches!(verdict, Verdict::Waits { .. }) { WAITING } else { AT_REST }))
+    Ok(Action::requeue(match verdict {
+        Verdict::Waits { reason: "Reassigning", .. } => MOVING,
+        Verdict::Waits { .. } => WAITING,
+        Verdict::Ready | Verdict::Stalled { .. } => AT_REST,
+    }))
+}
+
+/// The number of replicas, once it is what it is to be.
+fn usual(topic: &KafkaTopic) -> Option<i32> {
+    topic.status.as_ref()?.replicas.filter(|replicas| *replicas == topic.spec.replicas)
 }
 
 /// Kafka's codes are CamelCase already, as reasons are.
@@ -90,7 +104,7 @@ async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, S
     let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
     let cluster = clusters.get_opt(cluster_name).await?;
     let Some(cluster) = cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()) else {
-        context.brokers.forget(&bootstrap);
+        context.kafka.forget(&bootstrap);
         return Ok((Sight::Absent, bootstrap));
     };
     let conditions = cluster.status.map(|status| status.conditions).unwrap_or_default();
@@ -105,7 +119,7 @@ async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, S
     if topic.validate().is_err() {
         return Ok((Sight::Reachable(None), bootstrap));
     }
-    match context.brokers.find(&bootstrap, topic.topic_name()).await {
+    match brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic)).await {
         Ok(found) => Ok((Sight::Reachable(found), bootstrap)),
         Err(error) if error.is_retriable() => Ok((Sight::Unreachable(error.to_string()), bootstrap)),
         Err(error) => Err(error).context("asking the brokers"),
@@ -155,9 +169,10 @@ async fn execute(
         Step::CreateTopic { .. }
         | Step::CreatePartitions { .. }
         | Step::AlterConfigs { .. }
+        | Step::Reassign { .. }
         | Step::DeleteTopic => {}
     }
-    Ok(context.brokers.execute(bootstrap, topic.topic_name(), step).await)
+    Ok(brokers::execute(&context.kafka.admin(bootstrap)?, topic.topic_name(), step).await)
 }
 
 async fn set_finalizer(topic: &KafkaTopic, is_wanted: bool, context: &Context) -> kube::Result<()> {

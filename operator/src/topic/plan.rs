@@ -6,6 +6,7 @@ use std::fmt;
 use kube::ResourceExt;
 use resources::{DeletionPolicy, KafkaTopic};
 
+use super::replicas::{Partition, reassign};
 use crate::names;
 
 /// One thing to do.
@@ -26,6 +27,12 @@ pub(crate) enum Step {
     AlterConfigs {
         set: BTreeMap<String, String>,
         delete: Vec<String>,
+    },
+    /// Other numbers of replicas, by partition.
+    Reassign {
+        from: i32,
+        to: i32,
+        replicas: Vec<(i32, Vec<i32>)>,
     },
     DeleteTopic,
     RemoveFinalizer,
@@ -68,6 +75,11 @@ pub(crate) struct Found {
     pub(crate) replicas: i32,
     /// What was set for the topic itself.
     pub(crate) configs: BTreeMap<String, String>,
+    pub(crate) assignment: Vec<Partition>,
+    /// Whether that changed while it was looked at.
+    pub(crate) is_changing: bool,
+    /// The brokers that could have more.
+    pub(crate) brokers: Vec<i32>,
 }
 
 /// Which of the resources that name the same topic of the same cluster has it: the oldest, then the first by name.
@@ -149,16 +161,32 @@ fn alter(topic: &KafkaTopic, found: &Found, steps: &mut Vec<Step>) -> Verdict {
         );
         return Verdict::Stalled { reason: "NotSupported".to_owned(), message };
     }
-    if spec.replicas != found.replicas {
-        let message = format!(
-            "spec.replicas: topic {} has {}, and replicas cannot be added or moved yet: write {}",
-            topic.topic_name(),
-            found.replicas,
-            found.replicas
-        );
-        return Verdict::Stalled { reason: "NotSupported".to_owned(), message };
+    replicate(topic, found, steps)
+}
+
+/// As many replicas as are wanted: the broker is asked, and does it in its own time.
+fn replicate(topic: &KafkaTopic, found: &Found, steps: &mut Vec<Step>) -> Verdict {
+    let wanted = topic.spec.replicas;
+    let count = usize::try_from(wanted).unwrap_or(0);
+    if found.is_changing {
+        let message = "replicas are being moved".to_owned();
+        return Verdict::Waits { reason: "Reassigning", message };
     }
-    Verdict::Ready
+    if found.assignment.iter().any(|partition| partition.replicas.len() != count) {
+        if found.brokers.len() < count {
+            let message = format!(
+                "spec.replicas: there are {} brokers in service: write at most that, or add brokers",
+                found.brokers.len()
+            );
+            return Verdict::Waits { reason: "TooFewBrokers", message };
+        }
+        let replicas = reassign(&found.assignment, &found.brokers, count);
+        steps.push(Step::Reassign { from: found.replicas, to: wanted, replicas });
+    } else if found.assignment.iter().all(|partition| partition.current == count) {
+        return Verdict::Ready;
+    }
+    let message = format!("the number of replicas changes from {} to {wanted}", found.replicas);
+    Verdict::Waits { reason: "Reassigning", message }
 }
 
 /// The plan for a resource that is being deleted.
@@ -207,6 +235,9 @@ impl fmt::Display for Step {
                     write!(f, " delete {}", delete.join(" "))?;
                 }
                 Ok(())
+            }
+            Step::Reassign { from, to, replicas } => {
+                write!(f, "reassign {} partitions: {from} to {to} replicas", replicas.len())
             }
             Step::DeleteTopic => write!(f, "delete topic"),
             Step::RemoveFinalizer => write!(f, "remove finalizer"),

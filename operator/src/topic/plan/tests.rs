@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use resources::KafkaTopic;
 use serde_json::{Value, json};
 
-use super::{Found, Plan, Sight, Verdict, keep, owner, release};
+use super::{Found, Partition, Plan, Sight, Verdict, keep, owner, release};
 
 fn topic(change: impl FnOnce(&mut Value)) -> KafkaTopic {
     let mut body = json!({
@@ -27,7 +27,16 @@ fn topic(change: impl FnOnce(&mut Value)) -> KafkaTopic {
 fn found(partitions: i32, configs: &[(&str, &str)]) -> Sight {
     let configs: BTreeMap<_, _> =
         configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Sight::Reachable(Some(Found { topic_id: "id".to_owned(), partitions, replicas: 1, configs }))
+    let partition = |index| Partition { index, leader: Some(0), replicas: vec![0], current: 1, isr: vec![0] };
+    Sight::Reachable(Some(Found {
+        topic_id: "id".to_owned(),
+        partitions,
+        replicas: 1,
+        configs,
+        assignment: (0..partitions).map(partition).collect(),
+        is_changing: false,
+        brokers: vec![0, 1, 2],
+    }))
 }
 
 fn text(plan: &Plan) -> (Vec<String>, String) {
@@ -82,6 +91,19 @@ fn partitions_become_more_and_never_fewer() {
     let verdict =
         "stalled, NotSupported: spec.partitions: topic orders has 4 and Kafka cannot take partitions away";
     kept(&topic(|_| {}), &found(4, &[]), &[], verdict);
+}
+
+#[test]
+fn replicas_become_more_where_there_are_brokers_for_them() {
+    let three = topic(|body| body["spec"]["replicas"] = json!(3));
+    let steps = ["reassign 3 partitions: 1 to 3 replicas"];
+    kept(&three, &found(3, &[]), &steps, "waits, Reassigning: the number of replicas changes from 1 to 3");
+    // They are on their way.
+    let Sight::Reachable(Some(mut moving)) = found(3, &[]) else { panic!("is found") };
+    moving.assignment.iter_mut().for_each(|partition| partition.replicas = vec![0, 1, 2]);
+    kept(&three, &Sight::Reachable(Some(moving)), &[], "waits, Reassigning");
+    let four = topic(|body| body["spec"]["replicas"] = json!(4));
+    kept(&four, &found(3, &[]), &[], "waits, TooFewBrokers: spec.replicas: there are 3 brokers in service");
 }
 
 #[test]
