@@ -6,10 +6,14 @@
 mod backoff;
 mod cluster;
 mod conditions;
+mod election;
 mod http;
+mod kafka;
 mod metrics;
 mod names;
+mod pulse;
 mod run;
 mod topic;
 
+pub use election::Election;
 pub use run::{Options, RunError, run};

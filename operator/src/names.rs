@@ -14,6 +14,18 @@ pub(crate) const ADMIN_PORT: u16 = 9600;
 pub(crate) const APPLIED_HASH: &str = "taffrail.dev/applied-hash";
 /// Of what a Pod was made from; a Pod with another one is outdated.
 pub(crate) const POD_HASH: &str = "taffrail.dev/pod-hash";
+/// Over how many brokers replicas were last spread: on a StatefulSet, so that it outlives the operator.
+pub(crate) const SPREAD: &str = "taffrail.dev/spread-over";
+/// On a KafkaCluster: nothing is done about it while it is `true`.
+pub(crate) const PAUSE: &str = "taffrail.dev/pause-reconciliation";
+/// On a KafkaCluster: another text restarts every Pod, one after the other.
+pub(crate) const RESTARTED_AT: &str = "taffrail.dev/restarted-at";
+/// On a KafkaCluster whose restarts want approval: the revision that is approved.
+pub(crate) const APPROVE: &str = "taffrail.dev/approve-rollout";
+/// On a Pod: it is restarted when the cluster can bear it.
+pub(crate) const RESTART: &str = "taffrail.dev/restart";
+/// On a Pod: it is replaced by one with an empty volume.
+pub(crate) const REPLACE: &str = "taffrail.dev/delete-pod-and-pvc";
 /// Keeps a KafkaTopic until its topic is gone.
 pub(crate) const TOPIC_FINALIZER: &str = "taffrail.dev/topic";
 /// The field manager of what is applied.
@@ -34,6 +46,16 @@ pub(crate) fn stateful_set(cluster: &str) -> String {
 /// The Pod of a broker.
 pub(crate) fn broker_pod(cluster: &str, id: i32) -> String {
     format!("{cluster}-broker-{id}")
+}
+
+/// The broker whose Pod has this name.
+pub(crate) fn broker_of(cluster: &str, pod: &str) -> Option<i32> {
+    pod.strip_prefix(cluster)?.strip_prefix("-broker-")?.parse().ok()
+}
+
+/// The volume claim of a broker.
+pub(crate) fn claim(cluster: &str, id: i32) -> String {
+    format!("data-{}", broker_pod(cluster, id))
 }
 
 /// The headless Service, which gives every Pod its DNS name.
@@ -73,6 +95,11 @@ pub(crate) fn bootstrap_servers(namespace: &str, cluster: &str) -> String {
 /// What selects everything of a cluster.
 pub(crate) fn selector(cluster: &str) -> String {
     format!("app.kubernetes.io/managed-by={MANAGER},{INSTANCE_LABEL}={cluster}")
+}
+
+/// What selects the broker Pods of a cluster, for the scale subresource.
+pub(crate) fn broker_selector(cluster: &str) -> String {
+    format!("app.kubernetes.io/name=taffrail,{INSTANCE_LABEL}={cluster},app.kubernetes.io/component=broker")
 }
 
 /// What selects the brokers; it never changes.

@@ -20,9 +20,11 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
 use crate::backoff::Backoff;
+use crate::election::{Election, Term};
+use crate::kafka::Kafka;
 use crate::metrics::Metrics;
-use crate::topic::Brokers;
-use crate::{cluster, http, names, topic};
+use crate::pulse::Pulse;
+use crate::{cluster, http, names, pulse, topic};
 
 /// What the operator is started with.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Where metrics and health are served.
     pub bind: String,
+    /// Where several operators agree on who works; without it this one does.
+    pub election: Option<Election>,
 }
 
 /// Why the operator could not start.
@@ -54,6 +58,12 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The Lease cannot be asked for.
+    #[error("cannot stand for election")]
+    Election(#[from] kube_lease_manager::LeaseManagerError),
+    /// Another operator works now.
+    #[error("another operator holds the Lease now; this one ends")]
+    LeaseLost,
     /// The metrics contradict each other.
     #[error("cannot register the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -66,7 +76,8 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) backoff: Backoff,
-    pub(crate) brokers: Brokers,
+    pub(crate) kafka: Kafka,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 /// Why a reconcile failed; it is done again after a while.
@@ -99,12 +110,40 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         image: options.image,
         metrics,
         backoff: Backoff::default(),
-        brokers: Brokers::default(),
+        kafka: Kafka::default(),
+        pulse: Arc::default(),
     });
     let stop: Stop = stop.boxed().shared();
-    let scopes: Vec<Option<String>> = match options.namespaces.is_empty() {
+    let Some(election) = options.election else {
+        control(context, options.namespaces, stop).await;
+        endpoint.abort();
+        tracing::info!("the operator stops");
+        return Ok(());
+    };
+    let mut term = Term::stand(context.client.clone(), &election).await?;
+    tokio::select! {
+        () = term.begun() => tracing::info!(identity = election.identity, "this operator works"),
+        () = stop.clone() => {
+            term.end().await;
+            return Ok(());
+        }
+    }
+    let outcome = tokio::select! {
+        () = control(context, options.namespaces, stop) => Ok(()),
+        () = term.lost() => Err(RunError::LeaseLost),
+    };
+    // What was under way is done: whoever waits for the Lease may have it at once.
+    term.end().await;
+    endpoint.abort();
+    tracing::info!("the operator stops");
+    outcome
+}
+
+/// Runs the controllers of all namespaces until `stop`.
+async fn control(context: Arc<Context>, namespaces: Vec<String>, stop: Stop) {
+    let scopes: Vec<Option<String>> = match namespaces.is_empty() {
         true => vec![None],
-        false => options.namespaces.into_iter().map(Some).collect(),
+        false => namespaces.into_iter().map(Some).collect(),
     };
     let controllers = scopes.into_iter().flat_map(|scope| {
         [
@@ -113,9 +152,6 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         ]
     });
     join_all(controllers).await;
-    endpoint.abort();
-    tracing::info!("the operator stops");
-    Ok(())
 }
 
 fn api<K>(context: &Context, scope: Option<&str>) -> Api<K>
@@ -139,6 +175,7 @@ async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
         // A StatefulSet owns its Pods, and nobody their volumes: both lead to the cluster by their labels.
         .watches(api::<Pod>(&context, scope), ours(), by_label)
         .watches(api::<PersistentVolumeClaim>(&context, scope), ours(), by_label)
+        .reconcile_all_on(pulse::changes(Arc::clone(&context.pulse), scope.map(str::to_owned)))
         .graceful_shutdown_on(stop);
     let rounds = controller.run(
         |object, context| async move { Ok(Box::pin(cluster::reconcile(&object, &context)).await?) },

@@ -1,8 +1,8 @@
 //! Does the steps of a plan, one after the other. The first that fails ends the round; the next round plans anew.
 
 use anyhow::Context as _;
-use client::node;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use client::{Admin, node};
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Pod, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::events::{Event, EventType};
@@ -11,11 +11,17 @@ use resources::KafkaCluster;
 use serde_json::json;
 
 use super::build::{Resource, owner};
+use super::observe::Observed;
 use super::plan::Step;
 use crate::names;
 use crate::run::Context;
 
-pub(crate) async fn execute(context: &Context, cluster: &KafkaCluster, step: &Step) -> anyhow::Result<()> {
+pub(crate) async fn execute(
+    context: &Context,
+    cluster: &KafkaCluster,
+    observed: &Observed,
+    step: &Step,
+) -> anyhow::Result<()> {
     let client = &context.client;
     let namespace = cluster.namespace().unwrap_or_default();
     match step {
@@ -26,23 +32,80 @@ pub(crate) async fn execute(context: &Context, cluster: &KafkaCluster, step: &St
             api.delete(name, &DeleteParams::default()).await?;
         }
         Step::OwnClaim { name, is_owned } => own_claim(client, cluster, name, *is_owned).await?,
-        Step::DeletePod { name, uid, resource_version } => {
+        Step::DeleteClaim { name, uid } => {
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
+            let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            api.delete(name, &DeleteParams::default().preconditions(preconditions)).await?;
+            tell(context, cluster, "VolumeDeleted", step, None).await?;
+        }
+        Step::DeletePod { name, uid, resource_version, .. } => {
             let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
             // Only the Pod that was looked at: one that came in the meantime is another.
             let preconditions =
                 Preconditions { uid: Some(uid.clone()), resource_version: Some(resource_version.clone()) };
-            api.delete(name, &DeleteParams::default().preconditions(preconditions)).await?;
-            tell(context, cluster, "Restarting", "its image, configuration or resources changed", step)
-                .await?;
+            let deleted = api.delete(name, &DeleteParams::default().preconditions(preconditions)).await?;
+            let pod = deleted.left().map(|pod| pod.object_ref(&()));
+            tell(context, cluster, "Restarting", step, pod).await?;
         }
         // The status, which has the id, was written before any step is done.
         Step::WriteClusterId { .. } => {}
         Step::Bootstrap(founding) => {
             let token = token(client, &namespace, &cluster.name_any()).await?;
-            let host = names::broker_host(&namespace, &cluster.name_any(), 0);
-            node::found(&format!("{host}:{}", names::ADMIN_PORT), &token, founding).await?;
-            tell(context, cluster, "Founded", "the cluster has an id", step).await?;
+            node::found(&address(&namespace, &cluster.name_any(), 0), &token, founding).await?;
+            tell(context, cluster, "Founded", step, None).await?;
         }
+        Step::Drain { .. } | Step::Cordon { .. } | Step::Rebalance { .. } => {
+            command(context, cluster, observed, step).await?;
+        }
+        Step::AddVoter { .. } | Step::RemoveVoter { .. } | Step::Unregister { .. } => {
+            let admin = context.kafka.admin(&names::bootstrap_servers(&namespace, &cluster.name_any()))?;
+            change_members(&admin, step).await?;
+            tell(context, cluster, "Scaling", step, None).await?;
+        }
+    }
+    Ok(())
+}
+
+fn address(namespace: &str, cluster: &str, id: i32) -> String {
+    format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT)
+}
+
+/// Asks a broker that serves; it passes on what is the active controller's.
+async fn command(
+    context: &Context,
+    cluster: &KafkaCluster,
+    observed: &Observed,
+    step: &Step,
+) -> anyhow::Result<()> {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let serving = observed.brokers.iter().filter(|broker| broker.serves());
+    let asked = serving.min_by_key(|broker| Some(broker.id) != observed.controller());
+    let asked = asked.context("no broker serves that could be asked")?;
+    let address = address(&namespace, &name, asked.id);
+    let token = token(&context.client, &namespace, &name).await?;
+    match step {
+        Step::Drain { id, seconds } => node::drain(&address, &token, *id, *seconds).await?,
+        Step::Cordon { ids } => {
+            node::cordon(&address, &token, ids).await?;
+            tell(context, cluster, "Scaling", step, None).await?;
+        }
+        Step::Rebalance { bytes_per_second } => {
+            node::rebalance(&address, &token, *bytes_per_second).await?;
+            tell(context, cluster, "Rebalancing", step, None).await?;
+        }
+        other => anyhow::bail!("{other} is no command to brokers"),
+    }
+    Ok(())
+}
+
+async fn change_members(admin: &Admin, step: &Step) -> anyhow::Result<()> {
+    match step {
+        Step::AddVoter { id, directory, host } => {
+            admin.add_raft_voter(*id, *directory, host, names::CONTROLLER_PORT).await?;
+        }
+        Step::RemoveVoter { id, directory } => admin.remove_raft_voter(*id, *directory).await?,
+        Step::Unregister { id } => admin.unregister_broker(*id).await?,
+        other => anyhow::bail!("{other} does not change who is a member"),
     }
     Ok(())
 }
@@ -51,15 +114,15 @@ async fn tell(
     context: &Context,
     cluster: &KafkaCluster,
     reason: &str,
-    because: &str,
     step: &Step,
+    related: Option<ObjectReference>,
 ) -> kube::Result<()> {
     let event = Event {
         type_: EventType::Normal,
         reason: reason.to_owned(),
-        note: Some(format!("{step}: {because}")),
+        note: Some(step.to_string()),
         action: "Reconcile".to_owned(),
-        secondary: None,
+        secondary: related,
     };
     context.recorder.publish(&event, &cluster.object_ref(&())).await
 }

@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt};
 use resources::{KafkaCluster, KafkaClusterStatus};
 use serde_json::json;
@@ -34,23 +35,34 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     // The cache may be older than what this operator wrote; a cluster's id must not be.
     let Some(cluster) = clusters.get_opt(&name).await? else {
         context.backoff.forget(&cached.uid().unwrap_or_default());
+        context.pulse.forget(&ObjectRef::from_obj(cached));
         return Ok(Action::await_change());
     };
     let uid = cluster.uid().unwrap_or_default();
     if cluster.metadata.deletion_timestamp.is_some() {
         context.backoff.forget(&uid);
+        context.pulse.forget(&ObjectRef::from_obj(cached));
+        context.kafka.forget(&names::bootstrap_servers(&namespace, &name));
         return Ok(Action::await_change());
     }
 
     let before = cluster.status.clone().unwrap_or_default();
-    let observed = observe::observe(&context.client, &cluster).await.context("observing")?;
+    if cluster.annotations().get(names::PAUSE).is_some_and(|value| value == "true") {
+        context.pulse.forget(&ObjectRef::from_obj(&cluster));
+        let status = status::paused(&cluster, &Time(Timestamp::now()));
+        if status != before {
+            write_status(&context.client, &cluster, &status).await.context("writing the status")?;
+        }
+        return Ok(Action::requeue(AT_REST));
+    }
+    let observed = observe::observe(&context.client, &context.kafka, &cluster).await.context("observing")?;
     let valid = validate::validate(&cluster, observed.image(), &context.image);
     let planned = match &valid {
         Ok(valid) => plan::plan(valid, &before, &observed, &client::node::new_cluster_id()?),
         Err(invalid) => Err(invalid.clone()),
     };
     let outcome = match (&valid, &planned) {
-        (Ok(valid), Ok(steps)) => Ok((valid, steps.as_slice())),
+        (Ok(valid), Ok(plan)) => Ok((valid, plan)),
         (Err(blocked), _) | (_, Err(blocked)) => Err(blocked),
     };
     let status = status::status(&cluster, outcome, &observed, &Time(Timestamp::now()));
@@ -58,14 +70,18 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     if status != before {
         write_status(&context.client, &cluster, &status).await.context("writing the status")?;
     }
-    let steps = planned.unwrap_or_default();
+    let steps = planned.map(|plan| plan.steps).unwrap_or_default();
     for step in &steps {
-        execute::execute(context, &cluster, step).await.with_context(|| step.to_string())?;
+        execute::execute(context, &cluster, &observed, step).await.with_context(|| step.to_string())?;
         tracing::info!(namespace, name, step = %step, "done");
     }
     context.backoff.forget(&uid);
     let is_settled = steps.is_empty()
         && status.conditions.iter().any(|one| one.type_ == "Reconciling" && one.status == "False");
+    match is_settled {
+        true => context.pulse.note(ObjectRef::from_obj(&cluster), observed.beat(&namespace, &name)),
+        false => context.pulse.forget(&ObjectRef::from_obj(&cluster)),
+    }
     Ok(Action::requeue(if is_settled { AT_REST } else { UNDER_WAY }))
 }
 

@@ -1,17 +1,22 @@
 //! All that is read before something is decided: from Kubernetes, and from the broker itself. Writes nothing.
 
-use client::node::{self, NodeState};
+use std::collections::BTreeMap;
+
+use client::node::{self, ClusterState, NodeState};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use resources::KafkaCluster;
+use resources::{Directory, KafkaCluster};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::build::Kind;
+use crate::kafka::Kafka;
 use crate::names;
+use crate::pulse::Beat;
 
 /// What there is of a cluster.
 #[derive(Clone, Debug)]
@@ -21,9 +26,17 @@ pub(crate) struct Observed {
     /// Every child that is applied, as Kubernetes has it.
     pub(crate) children: Vec<Child>,
     pub(crate) has_secret: bool,
-    /// In the order of their ids, those that are to be and those that the StatefulSet has besides.
+    /// In the order of their ids, those that are to be and those that there are besides.
     pub(crate) brokers: Vec<Broker>,
     pub(crate) claims: Vec<PersistentVolumeClaim>,
+    /// Who votes in the metadata quorum; `None` if nobody says.
+    pub(crate) voters: Option<Vec<Directory>>,
+    /// The topic with the most replicas; looked for only where brokers go.
+    pub(crate) widest: Option<(String, usize)>,
+    /// The brokers of Pods that are to be replaced and have the only replica in sync of a topic, with its name.
+    pub(crate) irreplaceable: BTreeMap<i32, String>,
+    /// When this was.
+    pub(crate) now: Timestamp,
 }
 
 /// One broker.
@@ -33,8 +46,18 @@ pub(crate) struct Broker {
     pub(crate) pod: Option<Pod>,
     /// What it says of itself, or why it says nothing.
     pub(crate) node: Result<NodeState, String>,
-    /// Why the cluster could not bear its restart now, in the cluster's words; `None` if it can.
-    pub(crate) restart_refusal: Option<String>,
+    /// Whether it may be restarted.
+    pub(crate) gate: Gate,
+}
+
+/// Whether the cluster could bear the restart of a broker now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// In the cluster's words.
+    Refused(String),
+    /// Nobody could be asked, and why.
+    Silent(String),
 }
 
 /// A child as Kubernetes has it.
@@ -46,7 +69,11 @@ pub(crate) struct Child {
 }
 
 /// Reads it all.
-pub(crate) async fn observe(client: &Client, cluster: &KafkaCluster) -> anyhow::Result<Observed> {
+pub(crate) async fn observe(
+    client: &Client,
+    kafka: &Kafka,
+    cluster: &KafkaCluster,
+) -> anyhow::Result<Observed> {
     let namespace = cluster.namespace().unwrap_or_default();
     let name = cluster.name_any();
     let ours = ListParams::default().labels(&names::selector(&name));
@@ -65,16 +92,48 @@ pub(crate) async fn observe(client: &Client, cluster: &KafkaCluster) -> anyhow::
 
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let has_secret = secrets.get_opt(&names::admin_secret(&name)).await?.is_some();
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
+    let claims = claims.list(&ours).await?.items;
+    // The Pods last: a restart is decided on what they are now.
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let pods = pods.list(&ours).await?.items;
     let has = stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    let seen = (0..cluster.spec.brokers.replicas.max(has)).map(|id| {
-        let pod = pods.iter().find(|pod| pod.name_any() == names::broker_pod(&name, id)).cloned();
-        look_at(&namespace, &name, id, pod)
-    });
-    let brokers = futures::future::join_all(seen).await;
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
-    let claims = claims.list(&ours).await?.items;
+    let last = pods.iter().filter_map(|pod| names::broker_of(&name, &pod.name_any())).max();
+    let count = cluster.spec.brokers.replicas.max(has).max(last.map_or(0, |last| last + 1));
+    let brokers = look_at(&namespace, &name, &pods, count).await;
+
+    let is_replaced = |broker: &Broker| {
+        broker.pod.as_ref().is_some_and(|pod| pod.annotations().contains_key(names::REPLACE))
+    };
+    let (mut voters, mut widest, mut irreplaceable) = (None, None, BTreeMap::new());
+    if brokers.iter().any(Broker::serves) {
+        let admin = kafka.admin(&names::bootstrap_servers(&namespace, &name))?;
+        match admin.describe_quorum().await {
+            Ok(quorum) => {
+                voters = Some(quorum.voters.iter().map(|one| (one.node_id, one.directory_id)).collect());
+            }
+            Err(error) => tracing::info!(namespace, name, %error, "nobody says who votes"),
+        }
+        let is_shrinking = cluster.spec.brokers.replicas < has;
+        let topics = match is_shrinking || brokers.iter().any(is_replaced) {
+            true => admin.list_topics().await?,
+            false => Vec::new(),
+        };
+        for topic in &topics {
+            for partition in &topic.partitions {
+                if let [only] = partition.isr[..] {
+                    irreplaceable.insert(only, topic.name.clone());
+                }
+            }
+        }
+        if is_shrinking {
+            let replicas = topics.iter().map(|topic| {
+                let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
+                (topic.name.clone(), most.unwrap_or(0))
+            });
+            widest = replicas.max_by_key(|(_, most)| *most);
+        }
+    }
     Ok(Observed {
         stateful_set,
         config_maps: config_maps.iter().map(ResourceExt::name_any).collect(),
@@ -82,6 +141,10 @@ pub(crate) async fn observe(client: &Client, cluster: &KafkaCluster) -> anyhow::
         has_secret,
         brokers,
         claims,
+        voters,
+        widest,
+        irreplaceable,
+        now: Timestamp::now(),
     })
 }
 
@@ -96,25 +159,49 @@ fn add<'a, K: Serialize + ResourceExt + 'a>(
     Ok(())
 }
 
-/// Asks a broker whose container runs; there is nobody to ask before.
-async fn look_at(namespace: &str, cluster: &str, id: i32, pod: Option<Pod>) -> Broker {
-    let is_running = pod
-        .as_ref()
-        .and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref())
-        .is_some_and(|state| state.running.is_some());
-    if !is_running {
-        let node = Err("its container does not run".to_owned());
-        return Broker { id, pod, node, restart_refusal: None };
-    }
-    let address = format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT);
-    let (node, verdict) = tokio::join!(node::state(&address), node::restart_check(&address, id));
-    let restart_refusal = match verdict {
-        Ok(verdict) => (!verdict.allowed).then(|| verdict.reasons.join("; ")),
-        // A node that does not serve has nothing to lose by a restart.
-        Err(error) => node.is_ok().then(|| format!("{:#}", anyhow::Error::from(error))),
+/// Asks every broker whose container runs, there is nobody to ask before; and one of them whether each may be restarted.
+async fn look_at(namespace: &str, cluster: &str, pods: &[Pod], count: i32) -> Vec<Broker> {
+    let address = |id: i32| format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT);
+    let ask = |id: i32| async move {
+        let pod = pods.iter().find(|pod| pod.name_any() == names::broker_pod(cluster, id)).cloned();
+        let node = match pod.as_ref().is_some_and(runs) {
+            true => node::state(&address(id)).await.map_err(|error| chain(error)),
+            false => Err("its container does not run".to_owned()),
+        };
+        Broker { id, pod, node, gate: Gate::Silent("no broker serves".to_owned()) }
     };
-    let node = node.map_err(|error| format!("{:#}", anyhow::Error::from(error)));
-    Broker { id, pod, node, restart_refusal }
+    let mut brokers = futures::future::join_all((0..count).map(ask)).await;
+    let serving = brokers.iter().filter(|broker| broker.serves());
+    let leads = |broker: &&Broker| controller(&brokers) == Some(broker.id);
+    let Some(oracle) = serving.clone().find(leads).or(serving.clone().next()).map(|broker| broker.id) else {
+        return brokers;
+    };
+    let oracle = address(oracle);
+    let checks = brokers.iter().map(|broker| node::restart_check(&oracle, broker.id));
+    let verdicts = futures::future::join_all(checks).await;
+    for (broker, verdict) in brokers.iter_mut().zip(verdicts) {
+        broker.gate = match verdict {
+            Ok(verdict) if verdict.allowed => Gate::Open,
+            Ok(verdict) => Gate::Refused(verdict.reasons.join("; ")),
+            Err(error) => Gate::Silent(chain(error)),
+        };
+    }
+    brokers
+}
+
+/// Whether there is a process that could answer.
+pub(crate) fn runs(pod: &Pod) -> bool {
+    let state = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.clone();
+    state(pod).is_some_and(|state| state.running.is_some())
+}
+
+fn chain(error: node::NodeError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+/// The node of the active controller, as most recently heard of.
+fn controller(brokers: &[Broker]) -> Option<i32> {
+    brokers.iter().find_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref()?.controller)
 }
 
 impl Broker {
@@ -131,6 +218,31 @@ impl Broker {
 }
 
 impl Observed {
+    /// The cluster as the active controller's node knows it, or else another one.
+    pub(crate) fn cluster(&self) -> Option<&ClusterState> {
+        let leads = self.brokers.iter().find(|broker| self.controller() == Some(broker.id));
+        leads.into_iter().chain(&self.brokers).find_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref())
+    }
+
+    /// The node of the active controller.
+    pub(crate) fn controller(&self) -> Option<i32> {
+        controller(&self.brokers)
+    }
+
+    /// What is looked at between rounds.
+    pub(crate) fn beat(&self, namespace: &str, cluster: &str) -> Beat {
+        let address = |id| format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT);
+        Beat {
+            brokers: self.brokers.iter().map(|broker| (broker.id, address(broker.id))).collect(),
+            seen: self.brokers.iter().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
+        }
+    }
+
+    /// How many brokers the StatefulSet makes.
+    pub(crate) fn replicas(&self) -> Option<i32> {
+        self.stateful_set.as_ref()?.spec.as_ref()?.replicas
+    }
+
     /// The image that the StatefulSet has.
     pub(crate) fn image(&self) -> Option<&str> {
         let containers = &self.stateful_set.as_ref()?.spec.as_ref()?.template.spec.as_ref()?.containers;

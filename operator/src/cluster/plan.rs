@@ -1,17 +1,22 @@
 //! From what there is and what is wanted to the steps between. Pure; a plan prints as text, which the tests compare.
 
+mod roll;
+mod scale;
+
 use std::fmt;
 
 use client::node::{Founding, NodeState, Voter};
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use resources::{KafkaClusterStatus, WhenDeleted, voters};
+use resources::{KafkaClusterStatus, ScaleStep, VolumePolicy, voters};
 use serde_json::Value;
+use types::Uuid;
 
-use super::build::{self, Kind, Resource};
+use super::build::{self, Kind, Moment, Resource};
 use super::observe::{Broker, Observed};
 use super::validate::ValidCluster;
 use crate::names;
+
+pub(crate) use roll::{is_approved, outdated, pod_hash};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +29,22 @@ pub(crate) enum Step {
     DeleteConfigMap { name: String },
     /// Makes a volume claim go with the cluster, or stay.
     OwnClaim { name: String, is_owned: bool },
+    /// Of a broker that was removed.
+    DeleteClaim { name: String, uid: String },
+    /// Grants a broker its restart: others lead what it led.
+    Drain { id: i32, seconds: u32 },
     /// Restarts an outdated Pod, unless it changed since it was looked at.
-    DeletePod { name: String, uid: String, resource_version: String },
+    DeletePod { name: String, uid: String, resource_version: String, because: &'static str },
+    /// These brokers, and no others, get nothing new.
+    Cordon { ids: Vec<i32> },
+    /// Moves replicas off cordoned brokers and spreads them over the others.
+    Rebalance { bytes_per_second: Option<i64> },
+    /// Gives a node with this directory a vote in the metadata quorum.
+    AddVoter { id: i32, directory: Uuid, host: String },
+    /// Takes the vote away.
+    RemoveVoter { id: i32, directory: Uuid },
+    /// Makes the cluster forget a broker that is gone.
+    Unregister { id: i32 },
     /// Before the cluster is founded: whatever happens then, it is founded under this id.
     WriteClusterId { cluster_id: String },
     /// Founds the cluster.
@@ -39,36 +58,57 @@ pub(crate) struct Blocked {
     pub(crate) message: String,
 }
 
+/// What to do, and what is on its way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    /// Why not everything that is wanted can be done; what the steps say is done all the same.
+    pub(crate) blocked: Option<Blocked>,
+    /// Where the number of brokers is on its way to what it is to be.
+    pub(crate) scaling: Option<ScaleStep>,
+}
+
 /// The steps, in order. `new_cluster_id` is random, and taken only if the cluster has none.
 pub(crate) fn plan(
     cluster: &ValidCluster,
     status: &KafkaClusterStatus,
     observed: &Observed,
     new_cluster_id: &str,
-) -> Result<Vec<Step>, Blocked> {
+) -> Result<Plan, Blocked> {
     let mut steps = Vec::new();
     check_storage(cluster, observed)?;
-    check_scale(cluster, observed)?;
+    let founding = founding(cluster, status, observed, new_cluster_id)?;
     if !observed.has_secret {
         steps.push(Step::CreateSecret { name: names::admin_secret(&cluster.name) });
     }
-    let wanted = build::build(cluster);
+    let scaling = scale::next(cluster, observed);
+    let mut moment = scale::moment(cluster, observed, scaling.as_ref());
+    let restart = roll::restart(cluster, observed);
+    moment.is_closed |= matches!(restart[..], [Step::Drain { .. }]);
+    let wanted = build::build(cluster, moment);
     steps.extend(wanted.into_iter().filter(|resource| differs(resource, observed)).map(Step::Apply));
     steps.extend(claims(cluster, observed));
-    steps.extend(restart(cluster, observed));
+    steps.extend(scale::surplus_claims(cluster, observed));
+    steps.extend(restart);
     steps.extend(unused(cluster, observed));
-    steps.extend(founding(cluster, status, observed, new_cluster_id)?);
-    Ok(steps)
-}
-
-/// A broker that goes takes its replicas with it.
-fn check_scale(cluster: &ValidCluster, observed: &Observed) -> Result<(), Blocked> {
-    let has = observed.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    if cluster.spec.brokers.replicas >= has {
-        return Ok(());
+    steps.extend(founding);
+    // What the brokers may refuse comes last, so that it holds up nothing else.
+    if let Some(step) = scaling.as_ref().and_then(|next| scale::step(cluster, observed, next)) {
+        let spreads = matches!(step, Step::Rebalance { .. }) && moment.spread < cluster.spec.brokers.replicas;
+        steps.push(step);
+        if spreads && moment.replicas == cluster.spec.brokers.replicas {
+            // Noted once the brokers have the order: it is theirs to finish.
+            let spread = Moment { spread: moment.replicas, ..moment };
+            steps.push(Step::Apply(build::stateful_set(cluster, spread)));
+        }
     }
-    let message = format!("spec.brokers.replicas: the operator does not remove brokers yet: write {has}");
-    Err(Blocked { reason: "ScaleDownBlocked", message })
+    let blocked = match &scaling {
+        Some(ScaleStep::Blocked(problem)) => {
+            Some(Blocked { reason: "ScaleDownBlocked", message: format!("spec.brokers.replicas: {problem}") })
+        }
+        _ => None,
+    };
+    Ok(Plan { steps, blocked, scaling: scaling.filter(|next| *next != ScaleStep::Done) })
 }
 
 /// Kubernetes does not let a StatefulSet's claims change.
@@ -158,45 +198,12 @@ fn quantity(text: &str) -> Option<i128> {
 
 fn claims(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> {
     let Some(persistent) = &cluster.spec.brokers.storage.persistent else { return Vec::new() };
-    let is_owned = persistent.when_deleted == WhenDeleted::Delete;
+    let is_owned = persistent.when_deleted == VolumePolicy::Delete;
     let differs = observed
         .claims
         .iter()
         .filter(|claim| claim.owner_references().iter().any(|owner| owner.uid == cluster.uid) != is_owned);
     differs.map(|claim| Step::OwnClaim { name: claim.name_any(), is_owned }).collect()
-}
-
-/// Deletes a Pod that was made from something else, once its StatefulSet would make the right one: one Pod at a time, first
-/// those that do not serve anyway, and others only while the cluster can bear it.
-fn restart(cluster: &ValidCluster, observed: &Observed) -> Option<Step> {
-    let set = observed.stateful_set.as_ref()?;
-    let template = set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?;
-    let is_seen = set.status.as_ref()?.observed_generation == set.metadata.generation;
-    if template.get(names::POD_HASH) != Some(&cluster.pod_hash) || !is_seen {
-        return None;
-    }
-    let is_going =
-        |broker: &Broker| broker.pod.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
-    if observed.brokers.iter().any(is_going) {
-        return None;
-    }
-    let is_outdated =
-        |broker: &&Broker| broker.pod.as_ref().is_some_and(|pod| pod_hash(pod) != Some(&cluster.pod_hash));
-    let outdated = observed.brokers.iter().filter(is_outdated);
-    let broker = outdated.min_by_key(|broker| (broker.serves(), std::cmp::Reverse(broker.id)))?;
-    let others_serve = observed.brokers.iter().all(|other| other.id == broker.id || other.is_ready());
-    let may = !broker.serves() || (others_serve && broker.restart_refusal.is_none());
-    let pod = broker.pod.as_ref().filter(|_| may)?;
-    Some(Step::DeletePod {
-        name: pod.name_any(),
-        uid: pod.uid().unwrap_or_default(),
-        resource_version: pod.resource_version().unwrap_or_default(),
-    })
-}
-
-/// What a Pod was made from.
-pub(crate) fn pod_hash(pod: &Pod) -> Option<&String> {
-    pod.annotations().get(names::POD_HASH)
 }
 
 /// Old configurations go when all Pods run with the new one, so that a restart by Kubernetes always finds its own.
@@ -265,7 +272,15 @@ impl fmt::Display for Step {
             Step::DeleteConfigMap { name } => write!(f, "delete ConfigMap {name}"),
             Step::OwnClaim { name, is_owned: true } => write!(f, "own PersistentVolumeClaim {name}"),
             Step::OwnClaim { name, is_owned: false } => write!(f, "disown PersistentVolumeClaim {name}"),
-            Step::DeletePod { name, .. } => write!(f, "delete Pod {name}"),
+            Step::DeleteClaim { name, .. } => write!(f, "delete PersistentVolumeClaim {name}"),
+            Step::Drain { id, .. } => write!(f, "drain broker {id}"),
+            Step::DeletePod { name, because, .. } => write!(f, "delete Pod {name}: {because}"),
+            Step::Cordon { ids } => write!(f, "{}", ScaleStep::Cordon(ids.clone())),
+            Step::Rebalance { bytes_per_second: None } => write!(f, "rebalance"),
+            Step::Rebalance { bytes_per_second: Some(rate) } => write!(f, "rebalance, {rate} bytes a second"),
+            Step::AddVoter { id, .. } => write!(f, "add voter {id}"),
+            Step::RemoveVoter { id, .. } => write!(f, "remove voter {id}"),
+            Step::Unregister { id } => write!(f, "unregister broker {id}"),
             Step::WriteClusterId { cluster_id } => write!(f, "write cluster id {cluster_id}"),
             Step::Bootstrap(founding) => {
                 let voters: Vec<_> = founding.voters.iter().map(|voter| voter.id.to_string()).collect();

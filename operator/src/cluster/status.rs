@@ -3,18 +3,24 @@
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use resources::{BrokersStatus, KafkaCluster, KafkaClusterStatus, ListenerStatus};
+use resources::{
+    BrokersStatus, KafkaCluster, KafkaClusterStatus, ListenerStatus, RebalanceStatus, RolloutStatus,
+    ScaleStep,
+};
 
-use super::observe::{Broker, Observed};
-use super::plan::{Blocked, Step, pod_hash};
+use super::observe::{Broker, Gate, Observed};
+use super::plan::{Blocked, Plan, Step, is_approved, outdated, pod_hash};
 use super::validate::ValidCluster;
 use crate::conditions::{Said, merge};
 use crate::names;
 
-/// The status after a plan was made; `plan` is empty when there is nothing to do.
+/// While replicas are spread over brokers that are all there.
+const REBALANCING: &str = "Rebalancing";
+
+/// The status after a plan was made; it has no steps when there is nothing to do.
 pub(crate) fn status(
     cluster: &KafkaCluster,
-    outcome: Result<(&ValidCluster, &[Step]), &Blocked>,
+    outcome: Result<(&ValidCluster, &Plan), &Blocked>,
     observed: &Observed,
     now: &Time,
 ) -> KafkaClusterStatus {
@@ -25,17 +31,14 @@ pub(crate) fn status(
     let ready_now = observed.brokers.iter().filter(|broker| broker.is_ready()).count();
     let ready_now = i32::try_from(ready_now).unwrap_or(i32::MAX);
     let desired = cluster.spec.brokers.replicas;
-    let written = outcome.ok().and_then(|(_, steps)| {
-        steps.iter().find_map(|step| match step {
+    let written = outcome.ok().and_then(|(_, plan)| {
+        plan.steps.iter().find_map(|step| match step {
             Step::WriteClusterId { cluster_id } => Some(cluster_id.clone()),
-            Step::CreateSecret { .. }
-            | Step::Apply(_)
-            | Step::DeleteConfigMap { .. }
-            | Step::OwnClaim { .. }
-            | Step::DeletePod { .. }
-            | Step::Bootstrap(_) => None,
+            _ => None,
         })
     });
+    let pods = observed.brokers.iter().filter(|broker| broker.pod.is_some()).count();
+    let moving = observed.cluster().map(|cluster| &cluster.rebalance).filter(|rebalance| rebalance.is_active);
     KafkaClusterStatus {
         conditions: merge(&before.conditions, &said(outcome, observed), cluster.metadata.generation, now),
         observed_generation: cluster.metadata.generation,
@@ -45,6 +48,12 @@ pub(crate) fn status(
             .find(|node| node.cluster_id.is_some())
             .map(|node| node.version.clone())
             .or(before.version),
+        replicas: i32::try_from(pods).unwrap_or(i32::MAX),
+        selector: Some(names::broker_selector(&name)),
+        rollout: outcome.ok().and_then(|(cluster, _)| rollout(cluster, observed)),
+        rebalance: moving.map(|rebalance| RebalanceStatus {
+            partitions_left: i64::try_from(rebalance.partitions_left).unwrap_or(i64::MAX),
+        }),
         brokers: Some(BrokersStatus {
             desired,
             ready: ready_now,
@@ -61,7 +70,7 @@ pub(crate) fn status(
     }
 }
 
-fn said(outcome: Result<(&ValidCluster, &[Step]), &Blocked>, observed: &Observed) -> Vec<Said> {
+fn said(outcome: Result<(&ValidCluster, &Plan), &Blocked>, observed: &Observed) -> Vec<Said> {
     // Any broker that serves has heard of a leader of the quorum.
     let available = match observed.brokers.iter().find(|broker| broker.serves()) {
         Some(_) => Said::new("Available", true, "Serving", "the quorum has a leader and clients are served"),
@@ -76,23 +85,26 @@ fn said(outcome: Result<(&ValidCluster, &[Step]), &Blocked>, observed: &Observed
             None => Said::new("Available", false, "Unreachable", "there is no broker yet"),
         },
     };
-    let (cluster, steps) = match outcome {
-        Ok(outcome) => outcome,
-        Err(blocked) => {
-            return vec![
-                Said::new("Ready", false, blocked.reason, &blocked.message),
-                available,
-                Said::new("Reconciling", false, "Stalled", ""),
-                Said::new("Stalled", true, blocked.reason, &blocked.message),
-            ];
-        }
+    let blocked = |blocked: &Blocked, available| {
+        vec![
+            Said::new("Ready", false, blocked.reason, &blocked.message),
+            available,
+            Said::new("Reconciling", false, "Stalled", ""),
+            Said::new("Stalled", true, blocked.reason, &blocked.message),
+        ]
     };
-    let waiting = waiting(cluster, steps, observed);
+    let (cluster, plan) = match outcome {
+        Err(problem) | Ok((_, Plan { blocked: Some(problem), .. })) => return blocked(problem, available),
+        Ok(outcome) => outcome,
+    };
+    let running = || Said::new("Ready", true, "Running", "every broker runs this generation and is ready");
+    let waiting = waiting(cluster, plan, observed);
     let (ready, reconciling) = match &waiting {
-        None => (
-            Said::new("Ready", true, "Running", "every broker runs this generation and is ready"),
-            Said::new("Reconciling", false, "Done", ""),
-        ),
+        None => (running(), Said::new("Reconciling", false, "Done", "")),
+        // The brokers are as they are to be; what is on them is still being spread.
+        Some((reason, message)) if reason == REBALANCING => {
+            (running(), Said::new("Reconciling", true, reason, message))
+        }
         Some((reason, message)) => {
             (Said::new("Ready", false, reason, message), Said::new("Reconciling", true, reason, message))
         }
@@ -100,10 +112,48 @@ fn said(outcome: Result<(&ValidCluster, &[Step]), &Blocked>, observed: &Observed
     vec![ready, available, reconciling, Said::new("Stalled", false, "NotStalled", "")]
 }
 
+/// The Pods that have to be restarted.
+fn rollout(cluster: &ValidCluster, observed: &Observed) -> Option<RolloutStatus> {
+    let pending: Vec<_> =
+        observed.brokers.iter().filter(|broker| outdated(cluster, broker).is_some()).collect();
+    let first = *pending.first()?;
+    let name = |broker: &&Broker| names::broker_pod(&cluster.name, broker.id);
+    let reason = waiting_for(cluster, first).map_or_else(String::new, |(_, message)| message);
+    Some(RolloutStatus {
+        revision: cluster.pod_hash.clone(),
+        pending: pending.iter().map(name).collect(),
+        reason,
+    })
+}
+
+/// The status of a cluster about which nothing is done: what was said stands, and its generation with it.
+pub(crate) fn paused(cluster: &KafkaCluster, now: &Time) -> KafkaClusterStatus {
+    let mut status = cluster.status.clone().unwrap_or_default();
+    let said = Said::new(
+        "ReconciliationPaused",
+        true,
+        "Annotated",
+        format!("nothing is done about this cluster while it is annotated with {}", names::PAUSE),
+    );
+    let paused = merge(&status.conditions, &[said], status.observed_generation, now);
+    status.conditions.retain(|condition| condition.type_ != "ReconciliationPaused");
+    status.conditions.extend(paused);
+    status
+}
+
 /// What the cluster waits for, as a reason and a sentence.
-fn waiting(cluster: &ValidCluster, steps: &[Step], observed: &Observed) -> Option<(String, String)> {
+fn waiting(cluster: &ValidCluster, plan: &Plan, observed: &Observed) -> Option<(String, String)> {
     let broker = observed.brokers.iter().find_map(|broker| waiting_for(cluster, broker));
-    broker.or_else(|| steps.first().map(|step| ("Applying".to_owned(), step.to_string())))
+    let scaling = || {
+        let next = plan.scaling.as_ref()?;
+        let reason = match next {
+            ScaleStep::Moving { off, .. } if off.is_empty() => REBALANCING,
+            _ => "Scaling",
+        };
+        Some((reason.to_owned(), next.to_string()))
+    };
+    let applying = || plan.steps.first().map(|step| ("Applying".to_owned(), step.to_string()));
+    broker.or_else(scaling).or_else(applying)
 }
 
 fn waiting_for(cluster: &ValidCluster, broker: &Broker) -> Option<(String, String)> {
@@ -119,10 +169,18 @@ fn waiting_for(cluster: &ValidCluster, broker: &Broker) -> Option<(String, Strin
     if let Some((reason, message)) = trouble(pod) {
         return because(&reason, format!("Pod {pod_name}: {message}"));
     }
-    if pod_hash(pod) != Some(&cluster.pod_hash) {
-        let message = match &broker.restart_refusal {
-            None => format!("Pod {pod_name} is restarted with the new spec"),
-            Some(refusal) => format!("Pod {pod_name} waits for its restart: {refusal}"),
+    if outdated(cluster, broker).is_some() {
+        if !is_approved(cluster) && pod_hash(pod) != Some(&cluster.pod_hash) {
+            let message = format!(
+                "Pod {pod_name} waits for its approval: annotate the KafkaCluster with {}={}",
+                names::APPROVE,
+                cluster.pod_hash
+            );
+            return because("ApprovalNeeded", message);
+        }
+        let message = match &broker.gate {
+            Gate::Open => format!("Pod {pod_name} is restarted with the new spec"),
+            Gate::Refused(why) | Gate::Silent(why) => format!("Pod {pod_name} waits for its restart: {why}"),
         };
         return because("Restarting", message);
     }

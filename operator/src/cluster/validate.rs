@@ -28,6 +28,8 @@ pub(crate) struct ValidCluster {
     /// Of all that a Pod is made from, as the user wrote it: a newer operator, which renders another Pod from the same
     /// spec, restarts none.
     pub(crate) pod_hash: String,
+    /// The revision that somebody approved, where that is asked for.
+    pub(crate) approved: Option<String>,
 }
 
 /// Checks the spec. `current_image` is what the StatefulSet has, `default_image` the operator's own.
@@ -58,12 +60,19 @@ pub(crate) fn validate(
     let broker_yaml = broker_yaml(spec, &namespace, &name)
         .map_err(|error| Blocked { reason: "InvalidConfig", message: error.to_string() })?;
     let config_map = format!("{name}-config-{}", names::hash(&broker_yaml));
-    let inputs = json!([image, config_map, spec.brokers.resources, spec.brokers.storage.ephemeral]);
+    let mut inputs = vec![
+        json!(image),
+        json!(config_map),
+        json!(spec.brokers.resources),
+        json!(spec.brokers.storage.ephemeral),
+    ];
+    inputs.extend(cluster.annotations().get(names::RESTARTED_AT).map(|text| json!(text)));
     Ok(ValidCluster {
         uid: cluster.uid().unwrap_or_default(),
         spec: spec.clone(),
         image,
-        pod_hash: names::hash(&inputs.to_string()),
+        pod_hash: names::hash(&json!(inputs).to_string()),
+        approved: cluster.annotations().get(names::APPROVE).cloned(),
         broker_yaml,
         config_map,
         name,

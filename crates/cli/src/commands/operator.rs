@@ -15,6 +15,15 @@ pub(crate) struct Args {
     /// Where metrics and health are served
     #[arg(long, value_name = "HOST:PORT", env = "TAFFRAIL_BIND", default_value = "0.0.0.0:9600")]
     bind: String,
+    /// The Lease by which several operators agree on who works; without it this one does
+    #[arg(long, value_name = "NAME", env = "TAFFRAIL_LEASE", requires_all = ["namespace", "pod"])]
+    lease: Option<String>,
+    /// The Lease's namespace
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    namespace: Option<String>,
+    /// The name by which this operator holds the Lease: its Pod's
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pod: Option<String>,
     /// error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", env = "TAFFRAIL_LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -34,6 +43,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("--image is empty: write the image that brokers run");
     }
     let namespaces = args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
-    let options = operator::Options { image: args.image, namespaces, bind: args.bind };
+    let election = match (args.lease, args.namespace, args.pod) {
+        (Some(lease), Some(namespace), Some(identity)) => {
+            Some(operator::Election { lease, namespace, identity })
+        }
+        _ => None,
+    };
+    let options = operator::Options { image: args.image, namespaces, bind: args.bind, election };
     Ok(operator::run(options, crate::signals::stop()).await?)
 }

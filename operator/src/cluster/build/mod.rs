@@ -10,15 +10,31 @@ use serde_json::{Value, json};
 use crate::cluster::validate::ValidCluster;
 use crate::names;
 
+/// What the spec alone does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// How many brokers there are for now: one that goes is kept until it is empty.
+    pub(crate) replicas: i32,
+    /// Over how many of them replicas are spread.
+    pub(crate) spread: i32,
+    /// Whether nobody may evict a Pod.
+    pub(crate) is_closed: bool,
+}
+
 /// What is applied, in this order: what a Pod mounts and resolves is there before the Pod.
-pub(crate) fn build(cluster: &ValidCluster) -> Vec<Resource> {
+pub(crate) fn build(cluster: &ValidCluster, moment: Moment) -> Vec<Resource> {
     vec![
         config_map::build(cluster),
         services::nodes(cluster),
         services::bootstrap(cluster),
-        budget::build(cluster),
-        stateful_set::build(cluster),
+        budget::build(cluster, moment),
+        stateful_set(cluster, moment),
     ]
+}
+
+/// The StatefulSet of the brokers.
+pub(crate) fn stateful_set(cluster: &ValidCluster, moment: Moment) -> Resource {
+    stateful_set::build(cluster, moment)
 }
 
 /// The kinds that the operator applies.
@@ -73,9 +89,14 @@ impl Resource {
         if let (Value::Object(body), Value::Object(content)) = (&mut body, content) {
             body.extend(content);
         }
-        let hash = names::hash(&body.to_string());
-        body["metadata"]["annotations"] = json!({ names::APPLIED_HASH: hash });
-        Resource { kind, name, body }
+        let resource = Resource { kind, name, body };
+        let hash = names::hash(&resource.body.to_string());
+        resource.annotated(names::APPLIED_HASH, &hash)
+    }
+
+    fn annotated(mut self, key: &str, value: &str) -> Resource {
+        self.body["metadata"]["annotations"][key] = json!(value);
+        self
     }
 }
 

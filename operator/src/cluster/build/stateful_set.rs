@@ -3,15 +3,15 @@
 use resources::Storage;
 use serde_json::{Value, json};
 
-use super::{Kind, Resource};
+use super::{Kind, Moment, Resource};
 use crate::cluster::validate::ValidCluster;
 use crate::names;
 
-pub(super) fn build(cluster: &ValidCluster) -> Resource {
+pub(super) fn build(cluster: &ValidCluster, moment: Moment) -> Resource {
     let storage = &cluster.spec.brokers.storage;
     let mut spec = json!({
         "serviceName": names::nodes_service(&cluster.name),
-        "replicas": cluster.spec.brokers.replicas,
+        "replicas": moment.replicas,
         "podManagementPolicy": "Parallel",
         "updateStrategy": { "type": "OnDelete" },
         "selector": { "matchLabels": names::broker_labels(&cluster.name) },
@@ -28,6 +28,7 @@ pub(super) fn build(cluster: &ValidCluster) -> Resource {
         spec["volumeClaimTemplates"] = json!([claim]);
     }
     Resource::new(cluster, Kind::StatefulSet, names::stateful_set(&cluster.name), json!({ "spec": spec }))
+        .annotated(names::SPREAD, &moment.spread.to_string())
 }
 
 fn claim(cluster: &ValidCluster, storage: &Storage) -> Option<Value> {

@@ -1,14 +1,16 @@
 //! What the operator would do in each situation.
 
-use client::node::NodeState;
+use client::node::{BrokerState, ClusterState, DrainState, NodeState, RebalanceState};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use resources::{KafkaCluster, KafkaClusterStatus};
 use serde_json::{Value, json};
 
-use super::super::build::{self, Kind};
-use super::super::observe::{Broker, Child, Observed};
+use super::super::build::{self, Kind, Moment};
+use super::super::observe::{Broker, Child, Gate, Observed};
 use super::super::validate::{ValidCluster, validate};
-use super::{Blocked, Step, plan, quantity};
+use super::{Blocked, Plan, Step, names, plan, quantity};
 
 const NEW_ID: &str = "newnewnewnewnewnewneww";
 
@@ -45,16 +47,22 @@ fn nothing() -> Observed {
             id: 0,
             pod: None,
             node: Err("its container does not run".to_owned()),
-            restart_refusal: None,
+            gate: Gate::Silent("no broker serves".to_owned()),
         }],
         claims: Vec::new(),
+        voters: None,
+        widest: None,
+        irreplaceable: std::collections::BTreeMap::new(),
+        now: Timestamp::from_second(1000).expect("a time"),
     }
 }
 
 /// All that `cluster` wants, as Kubernetes gives it back, and a Pod that was made from it.
 fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
     let mut observed = Observed { has_secret: true, ..nothing() };
-    for resource in build::build(cluster) {
+    let replicas = cluster.spec.brokers.replicas;
+    let moment = Moment { replicas, spread: replicas, is_closed: false };
+    for resource in build::build(cluster, moment) {
         let mut body = resource.body;
         body["metadata"]["uid"] = json!("given by Kubernetes");
         body["metadata"]["generation"] = json!(1);
@@ -77,14 +85,64 @@ fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
                 "resourceVersion": "7",
                 "annotations": { "taffrail.dev/pod-hash": cluster.pod_hash },
             },
-            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+            "status": {
+                "conditions": [{ "type": "Ready", "status": "True" }],
+                "containerStatuses": [{
+                    "name": "broker", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                    "state": { "running": {} },
+                }],
+            },
         });
         let pod = Some(serde_json::from_value(pod).expect("a Pod"));
-        Broker { id, pod, node: Ok(NodeState { node_id: id, ..node(cluster_id) }), restart_refusal: None }
+        let mut node =
+            NodeState { node_id: id, directory_id: directory(id).1.to_string(), ..node(cluster_id) };
+        node.cluster = cluster_id.map(|_| state(replicas));
+        Broker { id, pod, node: Ok(node), gate: Gate::Open }
     };
     observed.brokers = (0..cluster.spec.brokers.replicas).map(broker).collect();
     observed.claims = vec![claim(None)];
+    observed.voters = cluster_id.map(|_| (0..resources::voters(replicas)).map(directory).collect());
     observed
+}
+
+fn directory(id: i32) -> resources::Directory {
+    (id, types::Uuid([u8::try_from(id).expect("is small") + 1; 16]))
+}
+
+/// What each of so many brokers says of its cluster when all is well.
+fn state(brokers: i32) -> ClusterState {
+    let broker =
+        |id| BrokerState { id, is_fenced: false, is_cordoned: false, replicas: 3, leaving: 0, leaders: 1 };
+    ClusterState {
+        controller: Some(0),
+        brokers: (0..brokers).map(broker).collect(),
+        reassigning: 0,
+        rebalance: RebalanceState {
+            is_active: false,
+            bytes_per_second: None,
+            partitions_left: 0,
+            partitions_blocked: 0,
+        },
+        drain: None,
+    }
+}
+
+/// Changes what all brokers say of their cluster.
+fn say(observed: &mut Observed, change: impl Fn(&mut ClusterState)) {
+    for broker in &mut observed.brokers {
+        if let Ok(NodeState { cluster: Some(cluster), .. }) = &mut broker.node {
+            change(cluster);
+        }
+    }
+}
+
+/// Changes the object of this kind as Kubernetes has it.
+fn has(observed: &mut Observed, kind: Kind, change: impl FnOnce(&mut Value)) {
+    let child = observed.children.iter_mut().find(|child| child.kind == kind).expect("is there");
+    change(&mut child.body);
+    if kind == Kind::StatefulSet {
+        observed.stateful_set = Some(serde_json::from_value(child.body.clone()).expect("a StatefulSet"));
+    }
 }
 
 fn claim(owner: Option<&str>) -> PersistentVolumeClaim {
@@ -116,7 +174,7 @@ fn status(cluster_id: Option<&str>, version: Option<&str>) -> KafkaClusterStatus
 /// The steps as text, without the hashes in names.
 fn steps(cluster: &KafkaCluster, status: &KafkaClusterStatus, observed: &Observed) -> Vec<String> {
     let planned = plan(&valid(cluster), status, observed, NEW_ID).expect("is not blocked");
-    planned.iter().map(|step: &Step| without_hash(&step.to_string())).collect()
+    planned.steps.iter().map(|step: &Step| without_hash(&step.to_string())).collect()
 }
 
 fn without_hash(step: &str) -> String {
@@ -127,7 +185,10 @@ fn without_hash(step: &str) -> String {
 }
 
 fn blocked(cluster: &KafkaCluster, status: &KafkaClusterStatus, observed: &Observed) -> Blocked {
-    plan(&valid(cluster), status, observed, NEW_ID).expect_err("is blocked")
+    match plan(&valid(cluster), status, observed, NEW_ID) {
+        Err(blocked) | Ok(Plan { blocked: Some(blocked), .. }) => blocked,
+        Ok(plan) => panic!("is not blocked: {plan:?}"),
+    }
 }
 
 #[test]
@@ -202,7 +263,7 @@ fn what_somebody_changed_or_deleted_is_put_right() {
 }
 
 #[test]
-fn a_new_configuration_reaches_the_pod_in_three_rounds() {
+fn a_new_configuration_reaches_the_pod_step_by_step() {
     let settled = status(Some("old"), Some("0.1.0"));
     let before = valid(&cluster(|_| {}));
     let wanted = cluster(|body| body["spec"]["config"]["num.partitions"] = json!(3));
@@ -211,17 +272,31 @@ fn a_new_configuration_reaches_the_pod_in_three_rounds() {
     let first = steps(&wanted, &settled, &observed);
     assert_eq!(first, ["apply ConfigMap demo-config-#", "apply StatefulSet demo-broker"]);
 
-    // Both are applied; the Pod is the old one, and goes with its exact version.
+    // Both are applied; the Pod is the old one. It is granted its restart, and nobody else may evict one meanwhile.
     let old_maps = observed.config_maps.clone();
     let old_pod = observed.brokers[0].pod.take();
     observed = all_of(&valid(&wanted), Some("old"));
-    observed.brokers[0].pod = old_pod;
+    observed.brokers[0].pod.clone_from(&old_pod);
     observed.config_maps.extend(old_maps);
-    assert_eq!(steps(&wanted, &settled, &observed), ["delete Pod demo-broker-0"]);
+    let second = steps(&wanted, &settled, &observed);
+    assert_eq!(second, ["apply PodDisruptionBudget demo", "drain broker 0"]);
 
-    // Kubernetes made the new one; nobody reads the old ConfigMap any more.
-    observed.brokers[0].pod = all_of(&valid(&wanted), Some("old")).brokers.remove(0).pod;
-    assert_eq!(steps(&wanted, &settled, &observed), ["delete ConfigMap demo-config-#"]);
+    // It goes with its exact version, once Kubernetes goes by the closed budget.
+    say(&mut observed, |cluster| cluster.drain = Some(DrainState { node: 0, until_ms: 1_100_000 }));
+    has(&mut observed, Kind::PodDisruptionBudget, |budget| {
+        budget["spec"]["maxUnavailable"] = json!(0);
+        budget["metadata"]["generation"] = json!(2);
+        budget["status"] = json!({ "observedGeneration": 1 });
+    });
+    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
+    has(&mut observed, Kind::PodDisruptionBudget, |budget| budget["status"]["observedGeneration"] = json!(2));
+    let third = steps(&wanted, &settled, &observed);
+    assert_eq!(third, ["delete Pod demo-broker-0: its image, configuration or resources changed"]);
+
+    // Kubernetes made the new one; nobody reads the old ConfigMap any more, and the budget opens.
+    observed.brokers = all_of(&valid(&wanted), Some("old")).brokers;
+    let last = steps(&wanted, &settled, &observed);
+    assert_eq!(last, ["apply PodDisruptionBudget demo", "delete ConfigMap demo-config-#"]);
 }
 
 #[test]
@@ -256,40 +331,137 @@ fn a_cluster_of_three_is_founded_when_all_its_voters_are_there() {
     assert_eq!(blocked(&three(), &status(Some("old"), None), &observed).reason, "ClusterIdConflict");
 }
 
-#[test]
-fn pods_are_restarted_one_by_one_while_the_cluster_can_bear_it() {
-    let settled = status(Some("old"), Some("0.1.0"));
+/// Three brokers of the image before.
+fn outdated() -> (KafkaCluster, Observed) {
     let mut wanted = three();
     let before = all_of(&valid(&wanted), Some("old")).brokers;
     wanted.spec.image = Some("taffrail:2".to_owned());
-    let mut observed = all_of(&valid(&wanted), Some("old"));
-    observed.brokers.clone_from(&before);
-    assert_eq!(steps(&wanted, &settled, &observed), ["delete Pod demo-broker-2"]);
+    let observed = Observed { brokers: before, ..all_of(&valid(&wanted), Some("old")) };
+    (wanted, observed)
+}
 
-    // Not while another is not ready, unless that is the one.
-    observed.brokers[0].pod.as_mut().expect("is there").status = None;
-    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
-    observed.brokers[0].node = Err("does not answer".to_owned());
-    assert_eq!(steps(&wanted, &settled, &observed), ["delete Pod demo-broker-0"]);
-
-    observed.brokers.clone_from(&before);
-    observed.brokers[2].restart_refusal = Some("orders-0 would have too few replicas in sync".to_owned());
-    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
-
-    observed.brokers.clone_from(&before);
-    observed.brokers[1].pod = None;
-    assert_eq!(steps(&wanted, &settled, &observed), [""; 0], "one is on its way");
+fn rolls(change: impl FnOnce(&mut Observed)) -> Vec<String> {
+    let (wanted, mut observed) = outdated();
+    change(&mut observed);
+    steps(&wanted, &status(Some("old"), Some("0.1.0")), &observed)
 }
 
 #[test]
-fn brokers_are_added_and_not_taken_away() {
+fn pods_are_restarted_one_by_one_while_the_cluster_can_bear_it() {
+    const CLOSE: &str = "apply PodDisruptionBudget demo";
+    assert_eq!(rolls(|_| {}), [CLOSE, "drain broker 2"]);
+    // The active controller is the last one.
+    let by_controller = |observed: &mut Observed| say(observed, |cluster| cluster.controller = Some(2));
+    assert_eq!(rolls(by_controller), [CLOSE, "drain broker 1"]);
+    assert_eq!(rolls(|seen| seen.brokers[1].pod = None), [""; 0], "one is on its way");
+    // Not while the cluster says no; and nobody else may evict it, either.
+    let refused = |seen: &mut Observed| seen.brokers[2].gate = Gate::Refused("orders-0".to_owned());
+    assert_eq!(rolls(refused), [CLOSE]);
+    assert_eq!(rolls(|seen| seen.brokers[2].gate = Gate::Silent("no answer".to_owned())), [""; 0]);
+    // A grant that is about to lapse is asked for again.
+    let lapses = |seen: &mut Observed| {
+        say(seen, |cluster| cluster.drain = Some(DrainState { node: 1, until_ms: 1_020_000 }));
+    };
+    assert_eq!(rolls(lapses), [CLOSE, "drain broker 2"]);
+}
+
+#[test]
+fn only_a_pod_whose_process_does_not_serve_need_not_ask() {
+    let unready = |seen: &mut Observed, since: &str| {
+        let body = json!({ "conditions": [{ "type": "Ready", "status": "False", "lastTransitionTime": since }],
+            "containerStatuses": [{ "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": { "running": {} } }] });
+        let status = serde_json::from_value(body).expect("a status");
+        seen.brokers[0].pod.as_mut().expect("is there").status = Some(status);
+        seen.brokers[0].node = Err("does not answer".to_owned());
+    };
+    // A second in which nobody answers is nothing yet.
+    assert_eq!(rolls(|seen| seen.brokers[0].node = Err("does not answer".to_owned())).len(), 2);
+    // And nobody else goes while it is not ready.
+    assert_eq!(rolls(|seen| unready(seen, "1970-01-01T00:16:30Z")), [""; 0]);
+    let silent = rolls(|seen| unready(seen, "1970-01-01T00:16:00Z"));
+    assert_eq!(silent, ["delete Pod demo-broker-0: it has not answered for a while"]);
+    let stopped = |seen: &mut Observed| {
+        let pod = seen.brokers[0].pod.as_mut().expect("is there");
+        pod.status.as_mut().expect("has one").container_statuses = None;
+        seen.brokers[0].node = Err("its container does not run".to_owned());
+    };
+    assert_eq!(rolls(stopped), ["delete Pod demo-broker-0: it does not run"]);
+}
+
+#[test]
+fn brokers_are_added_and_get_their_share() {
     let settled = status(Some("old"), Some("0.1.0"));
-    let observed = all_of(&valid(&cluster(|_| {})), Some("old"));
+    let mut observed = all_of(&valid(&cluster(|_| {})), Some("old"));
     assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker"]);
-    let observed = all_of(&valid(&three()), Some("old"));
-    let refused = blocked(&cluster(|_| {}), &settled, &observed);
+    // They are there; replicas were spread over one broker so far.
+    observed = all_of(&valid(&three()), Some("old"));
+    has(&mut observed, Kind::StatefulSet, |set| {
+        set["metadata"]["annotations"]["taffrail.dev/spread-over"] = json!("1");
+    });
+    observed.voters = Some(vec![directory(0)]);
+    assert_eq!(steps(&three(), &settled, &observed), ["add voter 1"]);
+    observed.voters = Some((0..3).map(directory).collect());
+    assert_eq!(steps(&three(), &settled, &observed), ["rebalance", "apply StatefulSet demo-broker"]);
+    let mut off = three();
+    off.spec.brokers.rebalance.mode = resources::RebalanceMode::Off;
+    assert_eq!(steps(&off, &settled, &observed), ["apply StatefulSet demo-broker"]);
+}
+
+#[test]
+fn brokers_are_removed_when_nothing_is_on_them() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let five = cluster(|body| body["spec"]["brokers"]["replicas"] = json!(5));
+    let mut observed = all_of(&valid(&five), Some("old"));
+    observed.widest = Some(("orders".to_owned(), 3));
+    // What is noted first is that replicas will stand on three.
+    assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker", "cordon brokers 3,4"]);
+    has(&mut observed, Kind::StatefulSet, |set| {
+        set["metadata"]["annotations"]["taffrail.dev/spread-over"] = json!("3");
+    });
+    say(&mut observed, |cluster| {
+        cluster.brokers.iter_mut().skip(3).for_each(|broker| broker.is_cordoned = true);
+    });
+    assert_eq!(steps(&three(), &settled, &observed), ["rebalance"]);
+    say(&mut observed, |cluster| cluster.rebalance.is_active = true);
+    assert_eq!(steps(&three(), &settled, &observed), [""; 0]);
+    // Raised again on the way: the cordon goes, and what has left already comes back.
+    assert_eq!(steps(&five, &settled, &observed), ["cordon no broker"]);
+
+    say(&mut observed, |cluster| cluster.brokers.iter_mut().skip(3).for_each(|broker| broker.replicas = 0));
+    assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker"]);
+    has(&mut observed, Kind::StatefulSet, |set| set["spec"]["replicas"] = json!(3));
+    assert_eq!(steps(&three(), &settled, &observed), [""; 0], "their Pods are still stopping");
+    observed.brokers.truncate(3);
+    assert_eq!(steps(&three(), &settled, &observed), ["unregister broker 4"]);
+}
+
+#[test]
+fn the_volumes_of_removed_brokers_stay_unless_they_are_not_to() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let delete = cluster(|body| {
+        body["spec"]["brokers"]["replicas"] = json!(3);
+        body["spec"]["brokers"]["storage"]["persistent"]["whenScaled"] = json!("Delete");
+    });
+    let mut observed = all_of(&valid(&three()), Some("old"));
+    let mut surplus = claim(None);
+    surplus.metadata.name = Some("data-demo-broker-3".to_owned());
+    observed.claims.push(surplus);
+    assert_eq!(steps(&three(), &settled, &observed), [""; 0]);
+    assert_eq!(steps(&delete, &settled, &observed), ["delete PersistentVolumeClaim data-demo-broker-3"]);
+    // Not before the cluster has forgotten its broker.
+    say(&mut observed, |cluster| *cluster = ClusterState { drain: None, ..state(4) });
+    assert!(!steps(&delete, &settled, &observed).iter().any(|step| step.contains("delete")));
+}
+
+#[test]
+fn fewer_brokers_than_a_topic_has_replicas_are_refused_with_its_name() {
+    let mut observed = all_of(&valid(&three()), Some("old"));
+    observed.widest = Some(("orders".to_owned(), 3));
+    let two = cluster(|body| body["spec"]["brokers"]["replicas"] = json!(2));
+    let refused = blocked(&two, &status(Some("old"), None), &observed);
     assert_eq!(refused.reason, "ScaleDownBlocked");
-    assert!(refused.message.ends_with("write 3"), "{}", refused.message);
+    assert!(refused.message.starts_with("spec.brokers.replicas: topic orders has 3"), "{}", refused.message);
 }
 
 #[test]
@@ -330,4 +502,53 @@ fn quantities_are_compared_by_their_value() {
     for text in ["", "m", "Gi", "taffrail:1", "1.2.3", "-1"] {
         assert_eq!(quantity(text), None, "{text:?}");
     }
+}
+
+#[test]
+fn a_roll_that_wants_approval_waits_for_its_revision() {
+    let rolls = |approve: Option<&str>| {
+        let (mut wanted, observed) = outdated();
+        wanted.spec.rollout.approval = resources::Approval::Manual;
+        let revision = valid(&wanted).pod_hash;
+        let approved = approve.map(|text| text.replace("REVISION", &revision));
+        wanted.annotations_mut().extend(approved.map(|text| (names::APPROVE.to_owned(), text)));
+        steps(&wanted, &status(Some("old"), Some("0.1.0")), &observed)
+    };
+    assert_eq!(rolls(None), [""; 0]);
+    assert_eq!(rolls(Some("another")), [""; 0]);
+    assert_eq!(rolls(Some("REVISION")).len(), 2);
+}
+
+#[test]
+fn a_pod_is_restarted_and_replaced_on_its_annotation() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let annotated = |key: &str, change: &dyn Fn(&mut Observed)| {
+        let mut observed = all_of(&valid(&three()), Some("old"));
+        let mut claim = claim(None);
+        claim.metadata.name = Some("data-demo-broker-1".to_owned());
+        observed.claims = vec![claim];
+        let pod = observed.brokers[1].pod.as_mut().expect("is there");
+        pod.annotations_mut().insert(key.to_owned(), "yes".to_owned());
+        change(&mut observed);
+        steps(&three(), &settled, &observed)
+    };
+    assert_eq!(annotated(names::RESTART, &|_| {})[1..], ["drain broker 1"]);
+    let granted = |seen: &mut Observed| {
+        say(seen, |cluster| cluster.drain = Some(DrainState { node: 1, until_ms: 1_100_000 }));
+        has(seen, Kind::PodDisruptionBudget, |budget| {
+            budget["spec"]["maxUnavailable"] = json!(0);
+            budget["status"] = json!({ "observedGeneration": 1 });
+        });
+    };
+    let expected = [
+        "delete PersistentVolumeClaim data-demo-broker-1",
+        "delete Pod demo-broker-1: it is annotated taffrail.dev/delete-pod-and-pvc",
+    ];
+    assert_eq!(annotated(names::REPLACE, &granted), expected);
+    // Not where something has no other replica in sync.
+    let alone = |seen: &mut Observed| {
+        granted(seen);
+        seen.irreplaceable.insert(1, "orders".to_owned());
+    };
+    assert_eq!(annotated(names::REPLACE, &alone), [""; 0]);
 }

@@ -5,7 +5,9 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Blocked, Broker, KafkaCluster, Observed, Step, Time, ValidCluster, status};
+use super::{
+    Blocked, Broker, Gate, KafkaCluster, Observed, Plan, ScaleStep, Step, Time, ValidCluster, status,
+};
 use crate::cluster::validate::validate;
 
 fn cluster() -> KafkaCluster {
@@ -44,8 +46,12 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
         config_maps: Vec::new(),
         children: Vec::new(),
         has_secret: true,
-        brokers: vec![Broker { id: 0, pod, node, restart_refusal: None }],
+        brokers: vec![Broker { id: 0, pod, node, gate: Gate::Open }],
         claims: Vec::new(),
+        voters: None,
+        widest: None,
+        irreplaceable: std::collections::BTreeMap::new(),
+        now: Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -53,7 +59,8 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
 fn conditions(outcome: Result<&[Step], &Blocked>, observed: &Observed) -> Vec<String> {
     let now = Time(Timestamp::UNIX_EPOCH);
     let valid = valid();
-    let status = status(&cluster(), outcome.map(|steps| (&valid, steps)), observed, &now);
+    let plan = Plan { steps: outcome.unwrap_or_default().to_vec(), ..Plan::default() };
+    let status = status(&cluster(), outcome.map(|_| (&valid, &plan)), observed, &now);
     assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(4)));
     let text = |one: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
         format!("{}={} {}: {}", one.type_, one.status, one.reason, one.message)
@@ -128,7 +135,24 @@ fn a_new_id_is_in_the_status_before_the_cluster_is_founded() {
     let steps = [Step::WriteClusterId { cluster_id: "new".to_owned() }];
     let valid = valid();
     let seen = observed(None, Ok(("unformatted", None)));
-    let status = status(&new, Ok((&valid, &steps)), &seen, &Time(Timestamp::UNIX_EPOCH));
+    let plan = Plan { steps: steps.to_vec(), ..Plan::default() };
+    let status = status(&new, Ok((&valid, &plan)), &seen, &Time(Timestamp::UNIX_EPOCH));
     assert_eq!(status.cluster_id.as_deref(), Some("new"));
     assert_eq!(status.version, None, "a node without a cluster does not count as one that ran");
+}
+
+#[test]
+fn a_cluster_that_spreads_replicas_is_ready_and_one_that_shrinks_is_not() {
+    let said = |next: ScaleStep| {
+        let (valid, now) = (valid(), Time(Timestamp::UNIX_EPOCH));
+        let plan = Plan { scaling: Some(next), ..Plan::default() };
+        let seen = observed(running(), Ok(("ready", Some("old"))));
+        let status = status(&cluster(), Ok((&valid, &plan)), &seen, &now);
+        let text = |at: usize| format!("{} {}", status.conditions[at].status, status.conditions[at].reason);
+        (text(0), text(2))
+    };
+    let spreading = said(ScaleStep::Moving { off: Vec::new(), left: 3 });
+    assert_eq!(spreading, ("True Running".to_owned(), "True Rebalancing".to_owned()));
+    let shrinking = said(ScaleStep::Moving { off: vec![3], left: 3 });
+    assert_eq!(shrinking, ("False Scaling".to_owned(), "True Scaling".to_owned()));
 }

@@ -1,0 +1,84 @@
+//! What no watch of Kubernetes tells: whether brokers serve and may be restarted. Looks at settled clusters every few seconds,
+//! asking brokers only, and has a cluster reconciled when something is otherwise than its last round saw it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use client::node;
+use futures::Stream;
+use kube::runtime::reflector::ObjectRef;
+use resources::KafkaCluster;
+
+/// The budget for disruptions follows the replicas in sync within twice that.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// What the last rounds saw, by cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    clusters: Mutex<HashMap<ObjectRef<KafkaCluster>, Beat>>,
+}
+
+/// What a round saw of the brokers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beat {
+    /// The admin endpoints.
+    pub(crate) brokers: Vec<(i32, String)>,
+    /// Of each of them: whether it serves, and whether it may be restarted.
+    pub(crate) seen: Vec<(bool, bool)>,
+}
+
+impl Pulse {
+    /// Notes what a round saw.
+    pub(crate) fn note(&self, cluster: ObjectRef<KafkaCluster>, beat: Beat) {
+        self.lock().insert(cluster, beat);
+    }
+
+    /// Of a cluster that is gone, or that is looked at all the time anyway.
+    pub(crate) fn forget(&self, cluster: &ObjectRef<KafkaCluster>) {
+        self.lock().remove(cluster);
+    }
+
+    fn within(&self, namespace: Option<&String>) -> Vec<(ObjectRef<KafkaCluster>, Beat)> {
+        let is_within =
+            |of: &ObjectRef<KafkaCluster>| namespace.is_none() || of.namespace.as_ref() == namespace;
+        let all = self.lock();
+        all.iter().filter(|(of, _)| is_within(of)).map(|(of, beat)| (of.clone(), beat.clone())).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<KafkaCluster>, Beat>> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says so whenever a cluster of a namespace, or any, has changed.
+pub(crate) fn changes(
+    pulse: Arc<Pulse>,
+    namespace: Option<String>,
+) -> impl Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold((pulse, namespace), |(pulse, namespace)| async move {
+        let mut has_changed = false;
+        while !has_changed {
+            tokio::time::sleep(BEAT).await;
+            for (cluster, beat) in pulse.within(namespace.as_ref()) {
+                if look(&beat.brokers).await != beat.seen {
+                    // Its round notes what it sees; until then once is enough.
+                    pulse.forget(&cluster);
+                    has_changed = true;
+                }
+            }
+        }
+        Some(((), (pulse, namespace)))
+    })
+}
+
+async fn look(brokers: &[(i32, String)]) -> Vec<(bool, bool)> {
+    let look = |(id, address): &(i32, String)| {
+        let (id, address) = (*id, address.clone());
+        async move {
+            let (state, verdict) = tokio::join!(node::state(&address), node::restart_check(&address, id));
+            (state.is_ok_and(|state| state.status == "ready"), verdict.is_ok_and(|verdict| verdict.allowed))
+        }
+    };
+    futures::future::join_all(brokers.iter().map(look)).await
+}
