@@ -60,15 +60,20 @@ impl Bed {
             create.args(["--image", &image]);
         }
         run(&mut create, None)?;
-        bed.load(IMAGE)?;
+        bed.load_image(IMAGE)?;
         bed.build_kcat()?;
-        bed.load(KCAT_IMAGE)?;
+        bed.load_image(KCAT_IMAGE)?;
         bed.namespace(NAMESPACE)?;
         Ok(bed)
     }
 
+    /// Gives an image of this machine a second name.
+    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
+        run(Command::new("docker").args(["tag", image, name]), None).map(drop)
+    }
+
     /// Puts an image of this machine into the cluster.
-    pub fn load(&self, image: &str) -> Result<()> {
+    pub fn load_image(&self, image: &str) -> Result<()> {
         run(&mut self.kind(&["load", "docker-image", image]), None).map(drop)
     }
 
@@ -160,6 +165,24 @@ impl Bed {
         whole.push("--");
         whole.extend(arguments);
         self.kubectl_with(&whole, input)
+    }
+
+    /// A kubectl that runs beside the scenario.
+    pub(crate) fn beside(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig());
+        command
+    }
+
+    /// Begins to send records with kcat, from a Pod of its own.
+    pub fn load(&self, bootstrap: &str, topic: &str) -> Result<crate::Load> {
+        let name = format!("load-{}", self.clients.fetch_add(1, Ordering::Relaxed));
+        crate::Load::begin(self, &name, &format!("--image={KCAT_IMAGE}"), bootstrap, topic)
+    }
+
+    /// Begins to watch the broker Pods of a cluster.
+    pub fn watch_pods(&self, cluster: &str) -> Result<crate::PodWatch> {
+        crate::PodWatch::begin(self, cluster)
     }
 
     /// An object of the scenarios' namespace, or of the namespace given.

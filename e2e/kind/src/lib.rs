@@ -4,7 +4,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it does")]
 
 mod bed;
+mod load;
 mod wait;
 
 pub use bed::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE};
+pub use load::{Load, PodWatch};
 pub use wait::wait;

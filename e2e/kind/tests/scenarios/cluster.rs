@@ -182,7 +182,7 @@ pub(crate) fn refused(bed: &Bed) -> Result<()> {
 }
 
 pub(crate) fn prometheus(bed: &Bed) -> Result<()> {
-    bed.load("quay.io/prometheus/prometheus:v2.42.0")?;
+    bed.load_image("quay.io/prometheus/prometheus:v2.42.0")?;
     bed.apply(&format!(
         "
 apiVersion: v1

@@ -1,8 +1,9 @@
 //! The operator on a real Kubernetes cluster: each scenario is a sentence, they share one kind cluster and go in order.
-//! `TAFFRAIL_E2E_SUBSET=install` runs the first ones only.
+//! `TAFFRAIL_E2E_SUBSET` runs fewer: `install` the first ones, `quick` those of a few minutes. Data is megabytes here, not a gigabyte.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it does")]
 
+mod brokers;
 mod cluster;
 mod topics;
 
@@ -20,16 +21,35 @@ const INSTALL: [(&str, Scenario); 3] = [
     ("records go in and out through the bootstrap Service", topics::produce_and_consume),
     ("a Pod that was deleted comes back with its records", cluster::pod_deleted),
 ];
-const REST: [(&str, Scenario); 11] = [
+/// With the first ones the quick subset: under twelve minutes.
+const QUICK: [(&str, Scenario); 10] = [
     ("the README's example runs, and its namespace is deleted with all in it", cluster::example),
     ("what somebody deleted is made again", cluster::children_deleted),
     ("a changed configuration restarts the Pod once", cluster::configuration_changed),
     ("a topic is altered, and fewer partitions are refused", topics::altered),
-    ("a topic that was deleted behind our back is created again", topics::recreated),
     ("of two resources with one topic the older has it", topics::two_resources),
     ("a deleted KafkaTopic takes its topic along unless it is retained", topics::deleted),
-    ("wrong resources are refused with a message that says what to write", cluster::refused),
     ("a Prometheus scrapes the operator and the broker", cluster::prometheus),
+    ("three brokers found one cluster", brokers::install),
+    (
+        "a rolling update under a producer: no delivery error, one Pod down, the active controller last",
+        brokers::rolled_under_load,
+    ),
+    ("three brokers become five: replica counts within one of each other", brokers::grown),
+];
+const REST: [(&str, Scenario); 15] = [
+    ("five brokers become three: everything is moved off first, and their volumes stay", brokers::shrunk),
+    ("fewer brokers than a topic has replicas are refused", brokers::shrinking_refused),
+    ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
+    ("a wiped disk gets its vote back", brokers::disk_wiped),
+    (
+        "another image under a producer: every Pod replaced, one down at a time",
+        brokers::image_changed_under_load,
+    ),
+    ("a bad image hurts one Pod, and its correction repairs it", brokers::bad_image),
+    ("a roll is refused at min.insync.replicas, and goes on when that is healed", brokers::roll_refused),
+    ("a topic that was deleted behind our back is created again", topics::recreated),
+    ("wrong resources are refused with a message that says what to write", cluster::refused),
     ("an operator with nothing to do writes nothing", cluster::idle),
     ("a deleted cluster leaves its volume, and finds it again", cluster::deleted),
 ];
@@ -40,13 +60,17 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let subset = std::env::var("TAFFRAIL_E2E_SUBSET").unwrap_or_default();
     let scenarios: Vec<_> = match subset.as_str() {
-        "" => INSTALL.iter().chain(&REST).collect(),
+        "" => INSTALL.iter().chain(&QUICK).chain(&REST).collect(),
+        "quick" => {
+            println!("TAFFRAIL_E2E_SUBSET=quick: {} scenarios are left out", REST.len());
+            INSTALL.iter().chain(&QUICK).collect()
+        }
         "install" => {
-            println!("TAFFRAIL_E2E_SUBSET=install: {} scenarios are left out", REST.len());
+            println!("TAFFRAIL_E2E_SUBSET=install: {} scenarios are left out", QUICK.len() + REST.len());
             INSTALL.iter().collect()
         }
         other => {
-            eprintln!("TAFFRAIL_E2E_SUBSET={other:?}: write install, or leave it out");
+            eprintln!("TAFFRAIL_E2E_SUBSET={other:?}: write install or quick, or leave it out");
             return ExitCode::FAILURE;
         }
     };

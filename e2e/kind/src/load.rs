@@ -1,0 +1,127 @@
+//! What goes on while a scenario does something to the cluster: a producer that never stops, and a watch of the Pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{Bed, NAMESPACE};
+
+/// Between two records: quick enough that none goes unnoticed, slow enough for a machine with two cores.
+const PACE: Duration = Duration::from_millis(10);
+
+/// A kcat that sends numbered lines with acks=all and gives each 30 seconds.
+#[derive(Debug)]
+pub struct Load {
+    child: Child,
+    sender: JoinHandle<std::io::Result<u64>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Load {
+    pub(crate) fn begin(bed: &Bed, name: &str, image: &str, bootstrap: &str, topic: &str) -> Result<Load> {
+        let mut command = bed.beside(&["--namespace", "default", "run", name, image, "--restart=Never"]);
+        command.args(["--rm", "--attach", "--stdin", "--quiet", "--", "-b", bootstrap, "-P", "-t", topic]);
+        command.args(["-X", "acks=all", "-X", "delivery.timeout.ms=30000", "-X", "linger.ms=0"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut stdin = child.stdin.take().context("kubectl has a standard input")?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_over);
+        let sender = spawn(move || {
+            let mut sent = 0_u64;
+            while !told.load(Ordering::Relaxed) {
+                writeln!(stdin, "record-{sent:08}")?;
+                sent += 1;
+                sleep(PACE);
+            }
+            Ok(sent)
+        });
+        Ok(Load { child, sender, is_over })
+    }
+
+    /// Stops, and gives the lines that were sent; fails if one was not delivered.
+    pub fn end(self) -> Result<BTreeSet<String>> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let sent = self.sender.join().map_err(|_| anyhow::anyhow!("the sender panicked"))??;
+        let output = self.child.wait_with_output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "kcat: {}: {told}", output.status);
+        ensure!(!told.contains("elivery failed"), "a delivery error: {told}");
+        Ok((0..sent).map(|number| format!("record-{number:08}")).collect())
+    }
+}
+
+/// What a watch of a cluster's broker Pods has seen.
+#[derive(Debug)]
+pub struct PodWatch {
+    child: Child,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether each Pod is ready and stays.
+    up: BTreeMap<String, bool>,
+    /// The identities of each Pod so far.
+    uids: BTreeMap<String, BTreeSet<String>>,
+    /// In which order Pods were told to stop.
+    stopped: Vec<String>,
+    most_down: usize,
+}
+
+impl PodWatch {
+    pub(crate) fn begin(bed: &Bed, cluster: &str) -> Result<PodWatch> {
+        let selector = format!("--selector=app.kubernetes.io/instance={cluster}");
+        let columns = "--output=custom-columns=NAME:.metadata.name,UID:.metadata.uid,\
+                       GOES:.metadata.deletionTimestamp,READY:.status.conditions[?(@.type==\"Ready\")].status";
+        let mut command = bed.beside(&[
+            "--namespace",
+            NAMESPACE,
+            "get",
+            "pods",
+            &selector,
+            "--watch",
+            "--no-headers",
+            columns,
+        ]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("kubectl has a standard output")?).lines();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let noted = Arc::clone(&seen);
+        spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let fields: Vec<_> = line.split_whitespace().collect();
+                if let [name, uid, goes, ready] = fields[..] {
+                    let mut seen = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.note(name, uid, goes != "<none>", ready == "True");
+                }
+            }
+        });
+        Ok(PodWatch { child, seen })
+    }
+
+    /// The most Pods that were down at once, how many lives each Pod had, and in which order they were told to stop.
+    pub fn end(mut self) -> Result<(usize, BTreeMap<String, usize>, Vec<String>)> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = seen.uids.iter().map(|(name, uids)| (name.clone(), uids.len())).collect();
+        Ok((seen.most_down, lives, seen.stopped.clone()))
+    }
+}
+
+impl Seen {
+    fn note(&mut self, name: &str, uid: &str, goes: bool, ready: bool) {
+        self.uids.entry(name.to_owned()).or_default().insert(uid.to_owned());
+        if goes && !self.stopped.iter().any(|stopped| stopped == name) {
+            self.stopped.push(name.to_owned());
+        }
+        self.up.insert(name.to_owned(), ready && !goes);
+        self.most_down = self.most_down.max(self.up.values().filter(|up| !**up).count());
+    }
+}
