@@ -102,12 +102,11 @@ pub(crate) fn plan(
             steps.push(Step::Apply(build::stateful_set(cluster, spread)));
         }
     }
-    let blocked = match &scaling {
-        Some(ScaleStep::Blocked(problem)) => {
-            Some(Blocked { reason: "ScaleDownBlocked", message: format!("spec.brokers.replicas: {problem}") })
-        }
+    let blocked = scaling.as_ref().and_then(|next| match next {
+        ScaleStep::Blocked(problem) => Some(format!("spec.brokers.replicas: {problem}")),
         _ => None,
-    };
+    });
+    let blocked = blocked.map(|message| Blocked { reason: "ScaleDownBlocked", message });
     Ok(Plan { steps, blocked, scaling: scaling.filter(|next| *next != ScaleStep::Done) })
 }
 

@@ -32,10 +32,11 @@ pub(crate) fn status(
     let ready_now = i32::try_from(ready_now).unwrap_or(i32::MAX);
     let desired = cluster.spec.brokers.replicas;
     let written = outcome.ok().and_then(|(_, plan)| {
-        plan.steps.iter().find_map(|step| match step {
+        let id = |step: &Step| match step {
             Step::WriteClusterId { cluster_id } => Some(cluster_id.clone()),
             _ => None,
-        })
+        };
+        plan.steps.iter().find_map(id)
     });
     let pods = observed.brokers.iter().filter(|broker| broker.pod.is_some()).count();
     let moving = observed.cluster().map(|cluster| &cluster.rebalance).filter(|rebalance| rebalance.is_active);
@@ -143,7 +144,9 @@ pub(crate) fn paused(cluster: &KafkaCluster, now: &Time) -> KafkaClusterStatus {
 
 /// What the cluster waits for, as a reason and a sentence.
 fn waiting(cluster: &ValidCluster, plan: &Plan, observed: &Observed) -> Option<(String, String)> {
-    let broker = observed.brokers.iter().find_map(|broker| waiting_for(cluster, broker));
+    // One that is down is what the others wait for.
+    let (up, down): (Vec<_>, Vec<_>) = observed.brokers.iter().partition(|broker| broker.is_ready());
+    let broker = down.into_iter().chain(up).find_map(|broker| waiting_for(cluster, broker));
     let scaling = || {
         let next = plan.scaling.as_ref()?;
         let reason = match next {

@@ -43,6 +43,13 @@ const REST: [(&str, Scenario); 15] = [
     ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
     ("a wiped disk gets its vote back", brokers::disk_wiped),
     (
+        "an operator that is killed in mid-roll: the roll is finished and no Pod restarted twice",
+        brokers::operator_killed,
+    ),
+    ("a pause, a manual approval, restarted-at and a Pod's restart", brokers::annotated),
+    ("delete-pod-and-pvc replaces broker and voter", brokers::replaced),
+    ("a topic's number of replicas goes down and up", brokers::replication_changed),
+    (
         "another image under a producer: every Pod replaced, one down at a time",
         brokers::image_changed_under_load,
     ),

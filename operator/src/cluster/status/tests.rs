@@ -156,3 +156,14 @@ fn a_cluster_that_spreads_replicas_is_ready_and_one_that_shrinks_is_not() {
     let shrinking = said(ScaleStep::Moving { off: vec![3], left: 3 });
     assert_eq!(shrinking, ("False Scaling".to_owned(), "True Scaling".to_owned()));
 }
+
+#[test]
+fn ready_speaks_of_the_pod_that_is_down_and_not_of_those_that_wait_for_it() {
+    let mut seen = observed(running(), Ok(("ready", Some("old"))));
+    let mut other = observed(None, Err("its container does not run")).brokers.remove(0);
+    seen.brokers[0].pod.as_mut().expect("is there").metadata.annotations = None;
+    seen.brokers[0].gate = Gate::Refused("orders-0".to_owned());
+    other.id = 1;
+    seen.brokers.push(other);
+    assert_eq!(conditions(Ok(&[]), &seen)[0], "Ready=False PodMissing: Pod demo-broker-1 is not there yet");
+}
