@@ -136,6 +136,25 @@ fn say(observed: &mut Observed, change: impl Fn(&mut ClusterState)) {
     }
 }
 
+/// As if this had been applied, and Kubernetes had not looked at it yet.
+fn applied(observed: &mut Observed, cluster: &KafkaCluster, kind: Kind, moment: Moment) {
+    let wanted = build::build(&valid(cluster), moment).into_iter().find(|resource| resource.kind == kind);
+    has(observed, kind, |body| {
+        let status = body["status"].take();
+        *body = wanted.expect("is made").body;
+        body["metadata"]["generation"] = json!(2);
+        body["status"] = status;
+    });
+}
+
+/// The budget is closed, and Kubernetes goes by it.
+fn close(observed: &mut Observed, cluster: &KafkaCluster) {
+    let replicas = cluster.spec.brokers.replicas;
+    let moment = Moment { replicas, spread: replicas, is_closed: true };
+    applied(observed, cluster, Kind::PodDisruptionBudget, moment);
+    has(observed, Kind::PodDisruptionBudget, |budget| budget["status"] = json!({ "observedGeneration": 2 }));
+}
+
 /// Changes the object of this kind as Kubernetes has it.
 fn has(observed: &mut Observed, kind: Kind, change: impl FnOnce(&mut Value)) {
     let child = observed.children.iter_mut().find(|child| child.kind == kind).expect("is there");
@@ -283,13 +302,11 @@ fn a_new_configuration_reaches_the_pod_step_by_step() {
 
     // It goes with its exact version, once Kubernetes goes by the closed budget.
     say(&mut observed, |cluster| cluster.drain = Some(DrainState { node: 0, until_ms: 1_100_000 }));
-    has(&mut observed, Kind::PodDisruptionBudget, |budget| {
-        budget["spec"]["maxUnavailable"] = json!(0);
-        budget["metadata"]["generation"] = json!(2);
-        budget["status"] = json!({ "observedGeneration": 1 });
-    });
+    close(&mut observed, &wanted);
+    let unseen = |budget: &mut Value| budget["status"] = json!({ "observedGeneration": 1 });
+    has(&mut observed, Kind::PodDisruptionBudget, unseen);
     assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
-    has(&mut observed, Kind::PodDisruptionBudget, |budget| budget["status"]["observedGeneration"] = json!(2));
+    close(&mut observed, &wanted);
     let third = steps(&wanted, &settled, &observed);
     assert_eq!(third, ["delete Pod demo-broker-0: its image, configuration or resources changed"]);
 
@@ -430,7 +447,8 @@ fn brokers_are_removed_when_nothing_is_on_them() {
 
     say(&mut observed, |cluster| cluster.brokers.iter_mut().skip(3).for_each(|broker| broker.replicas = 0));
     assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker"]);
-    has(&mut observed, Kind::StatefulSet, |set| set["spec"]["replicas"] = json!(3));
+    let moment = Moment { replicas: 3, spread: 3, is_closed: false };
+    applied(&mut observed, &three(), Kind::StatefulSet, moment);
     assert_eq!(steps(&three(), &settled, &observed), [""; 0], "their Pods are still stopping");
     observed.brokers.truncate(3);
     assert_eq!(steps(&three(), &settled, &observed), ["unregister broker 4"]);
@@ -535,10 +553,7 @@ fn a_pod_is_restarted_and_replaced_on_its_annotation() {
     assert_eq!(annotated(names::RESTART, &|_| {})[1..], ["drain broker 1"]);
     let granted = |seen: &mut Observed| {
         say(seen, |cluster| cluster.drain = Some(DrainState { node: 1, until_ms: 1_100_000 }));
-        has(seen, Kind::PodDisruptionBudget, |budget| {
-            budget["spec"]["maxUnavailable"] = json!(0);
-            budget["status"] = json!({ "observedGeneration": 1 });
-        });
+        close(seen, &three());
     };
     let expected = [
         "delete PersistentVolumeClaim data-demo-broker-1",
