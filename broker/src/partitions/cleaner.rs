@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use storage::{Backlog, Compacted, CompactionError, filthiest};
 use types::{Monotonic, Now, TopicPartition};
 
 use super::{Partition, Partitions};
 use crate::node::Node;
-use crate::seams::Wall;
+use crate::seams::{Blocking, Wall};
 
 /// What the cleaner says of itself, for metrics; and what it leaves alone.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ pub(crate) async fn run_cleaner(node: Arc<Node>) {
             partitions,
             wall,
             dedupe_bytes: u64::try_from(config.log_cleaner_dedupe_buffer_size).unwrap_or(0),
-            throttle: Throttle::new(config.log_cleaner_io_max_bytes_per_second),
+            throttle: Throttle::new(config.log_cleaner_io_max_bytes_per_second, node.blocking.clone(), wall),
             is_stopping: Box::new(move || stopping.is_cancelled()),
         };
         let has_cleaned = node.blocking.run(move || cleaner.clean_filthiest()).await;
@@ -91,7 +91,7 @@ impl Cleaner {
     /// Compacts one log; false if none is worth it.
     pub(super) fn clean_filthiest(&self) -> bool {
         let Some((partition, backlog)) = self.choose() else { return false };
-        let begun = Instant::now();
+        let begun = self.wall.now().monotonic;
         let pace = |bytes| match (self.is_stopping)() {
             true => ControlFlow::Break(()),
             false => {
@@ -110,10 +110,12 @@ impl Cleaner {
                     bytes_after = round.bytes_after,
                     "compacted"
                 );
+                let now = self.wall.now().monotonic;
                 facts.bytes_before += round.bytes_before;
                 facts.bytes_after += round.bytes_after;
-                (facts.last_round, facts.last_duration) = (round, begun.elapsed());
-                facts.last_end = Some(self.wall.now().monotonic);
+                facts.last_round = round;
+                facts.last_duration = now.0.saturating_sub(begun.0);
+                facts.last_end = Some(now);
                 true
             }
             Err(CompactionError::Stopped) => false,
@@ -157,13 +159,15 @@ impl Cleaner {
 /// Bytes a second.
 pub(super) struct Throttle {
     rate: u64,
-    begun: Instant,
+    blocking: Blocking,
+    wall: Wall,
+    begun: Monotonic,
     taken: Mutex<u64>,
 }
 
 impl Throttle {
-    pub(super) fn new(rate: u64) -> Throttle {
-        Throttle { rate: rate.max(1), begun: Instant::now(), taken: Mutex::new(0) }
+    pub(super) fn new(rate: u64, blocking: Blocking, wall: Wall) -> Throttle {
+        Throttle { rate: rate.max(1), blocking, wall, begun: wall.now().monotonic, taken: Mutex::new(0) }
     }
 
     /// Waits until so many bytes are within the rate. Without one it never waits.
@@ -171,8 +175,9 @@ impl Throttle {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         *taken = taken.saturating_add(bytes);
         let due = Duration::from_secs_f64(*taken as f64 / self.rate as f64);
-        if let Some(early) = due.checked_sub(self.begun.elapsed()).filter(|early| early.as_millis() > 0) {
-            std::thread::sleep(early);
+        let elapsed = self.wall.now().monotonic.0.saturating_sub(self.begun.0);
+        if let Some(early) = due.checked_sub(elapsed).filter(|early| early.as_millis() > 0) {
+            self.blocking.pause(early);
         }
     }
 }

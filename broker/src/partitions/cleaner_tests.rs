@@ -19,7 +19,7 @@ use types::{
 
 use super::cleaner::{Cleaner, Throttle};
 use super::{Append, AppendTicket, Assignment, OpenPartition, Partition, Partitions, ReplicaSettings};
-use crate::seams::Wall;
+use crate::seams::{Blocking, Wall};
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -33,7 +33,7 @@ fn cleaner(disk: &FakeDisk) -> Cleaner {
         partitions: Arc::new(Partitions::new(vec![Arc::new(dir)], ReplicaSettings::of(BrokerId(1)))),
         wall: Wall::real(),
         dedupe_bytes: 1 << 20,
-        throttle: Throttle::new(u64::MAX),
+        throttle: Throttle::new(u64::MAX, Blocking::inline(), Wall::real()),
         is_stopping: Box::new(|| false),
     }
 }

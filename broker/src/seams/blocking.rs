@@ -1,6 +1,7 @@
 //! Work that may wait for a disk, away from the threads that serve connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -25,6 +26,14 @@ impl Blocking {
     /// No threads: for a simulation, whose disk never blocks.
     pub fn inline() -> Blocking {
         Blocking(Kind::Inline)
+    }
+
+    /// Lets time pass in the middle of blocking work. There is none to pass where the caller does the work at once.
+    pub fn pause(&self, duration: Duration) {
+        match &self.0 {
+            Kind::Pool(_) => std::thread::sleep(duration),
+            Kind::Inline => {}
+        }
     }
 
     /// Runs `work`. A panic in it goes on in the caller.
