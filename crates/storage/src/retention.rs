@@ -59,9 +59,14 @@ impl Log {
         if offset <= self.reader.log_start() {
             return Ok(());
         }
+        let former = self.reader.log_start();
         self.reader.set_log_start(offset);
         // Written down before anyone is told: a restart must not bring the records back.
-        self.shared.write_log_starts(Durability::Synced)?;
+        if let Err(error) = self.shared.write_log_starts(Durability::Synced) {
+            // Nothing is deleted, so that whoever asks again does not hear that it was.
+            self.reader.set_log_start(former);
+            return Err(error);
+        }
         if self.epochs.start_at(offset) {
             self.write_epochs(Durability::Written)?;
         }

@@ -92,7 +92,15 @@ impl Partition {
                 shell.cut_to(at);
             }
             FollowerEffect::DeleteRecords { before } => {
-                log.delete_records_before(before)?;
+                let is_refused = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+                match log.delete_records_before(before) {
+                    // The leader's next answer asks again; what is there meanwhile is only more than there should be.
+                    Err(error) if is_refused(&error) && before > follower.bounds().log_start => {
+                        tracing::error!(partition = %self.label(), %error, "cannot delete what the leader deleted");
+                        return Ok(());
+                    }
+                    deleted => deleted?,
+                }
                 let to = log.reader().log_start();
                 follower.handle(now, FollowerEvent::LogStartMoved { to }, effects);
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use types::{BrokerEpoch, LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicPartition, Uuid};
 
+use crate::fake::{Crash, FakeDisk};
 use crate::test_batch::{Batch, append};
 use crate::{DataDir, Log, LogConfig, ReadError, RealDisk, Recovered, Shutdown};
 
@@ -234,6 +235,25 @@ fn an_epoch_is_written_down_with_its_first_record() {
     drop((log, dir));
     let dir = open_dir(temp.path());
     assert_eq!(open_log(&dir, &small_segments()).0.epoch_at(Offset(1)), Some(LeaderEpoch(9)));
+}
+
+#[test]
+fn records_that_a_full_disk_did_not_delete_are_deleted_when_asked_again() {
+    let disk = FakeDisk::new(1);
+    let open_dir = || DataDir::open(Arc::new(disk.clone()), Path::new("/data"), 1, Some("cluster")).unwrap();
+    let dir = open_dir();
+    let (mut log, _) = open_log(&dir, &small_segments());
+    fill(&mut log, 35);
+    disk.set_capacity(0);
+    let error = log.delete_records_before(Offset(25)).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(log.reader().log_start(), Offset(0), "nothing was deleted");
+    disk.set_capacity(1 << 30);
+    log.delete_records_before(Offset(25)).unwrap();
+    drop((log, dir));
+    disk.restart(Crash::Process);
+    let (log, _) = open_log(&open_dir(), &small_segments());
+    assert_eq!((log.reader().log_start(), log.reader().log_end()), (Offset(25), Offset(35)));
 }
 
 #[test]
