@@ -47,6 +47,11 @@ impl FakeDisk {
         self.state().is_broken = is_broken;
     }
 
+    /// From now on nothing can be synced, though it can be written and read; `false` mends it.
+    pub fn set_unsyncable(&self, is_unsyncable: bool) {
+        self.state().is_unsyncable = is_unsyncable;
+    }
+
     /// Whether the crash has happened.
     pub fn is_down(&self) -> bool {
         self.state().is_down

@@ -10,6 +10,8 @@ use crate::disk::{DirEntry, OpenMode};
 
 /// Data survives or is lost in pieces of this size.
 const SECTOR_BYTES: usize = 512;
+/// A disk of this size never fills up.
+const ENDLESS_BYTES: u64 = 1 << 40;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -25,6 +27,8 @@ pub(super) struct State {
     pub(super) is_down: bool,
     /// Reads go on, and nothing can be written or synced.
     pub(super) is_broken: bool,
+    /// Reads and writes go on, and nothing can be synced.
+    pub(super) is_unsyncable: bool,
     /// Counts the processes that used the disk, so that a dead one's files are closed.
     run: u64,
     pub(super) boot: u64,
@@ -53,10 +57,11 @@ impl State {
             inodes: BTreeMap::new(),
             next_inode: 0,
             locks: BTreeSet::new(),
-            capacity: 1 << 40,
+            capacity: ENDLESS_BYTES,
             operations_left: None,
             is_down: false,
             is_broken: false,
+            is_unsyncable: false,
             run: 0,
             boot: 0,
         }
@@ -72,6 +77,11 @@ impl State {
 
     pub(super) fn used(&self) -> u64 {
         self.names.files.values().map(|inode| self.inodes[inode].data.len() as u64).sum()
+    }
+
+    /// How many bytes a file may grow. Files are only counted where the disk has an end: that is done at every write.
+    fn room(&self) -> u64 {
+        if self.capacity >= ENDLESS_BYTES { u64::MAX } else { self.capacity.saturating_sub(self.used()) }
     }
 
     pub(super) fn restart(&mut self, crash: Crash) {
@@ -153,6 +163,7 @@ impl State {
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         self.operate()?;
+        self.check_syncable()?;
         let synced =
             self.unsynced_changes.iter().rposition(|change| change.is_in(path)).map_or(0, |at| at + 1);
         for change in self.unsynced_changes.drain(..synced) {
@@ -203,7 +214,7 @@ impl State {
     pub(super) fn write(&mut self, inode: u64, run: u64, bytes: &[u8], position: u64) -> io::Result<()> {
         let position = usize::try_from(position).map_err(io::Error::other)?;
         let old_len = self.inode(inode, run)?.data.len();
-        let room = self.capacity.saturating_sub(self.used());
+        let room = self.room();
         let growth = (position + bytes.len()).saturating_sub(old_len) as u64;
         let (mut kept, mut result) = (bytes.len(), Ok(()));
         if growth > room {
@@ -225,9 +236,12 @@ impl State {
     pub(super) fn sync(&mut self, inode: u64, run: u64) -> io::Result<()> {
         self.inode(inode, run)?;
         self.operate()?;
+        self.check_syncable()?;
         let inode = self.inodes.get_mut(&inode).expect("it was found above");
-        inode.synced.clone_from(&inode.data);
-        inode.unsynced.clear();
+        // Only what is new: a log is synced again and again as it grows.
+        for write in inode.unsynced.drain(..) {
+            write.apply(&mut inode.synced);
+        }
         Ok(())
     }
 
@@ -257,6 +271,10 @@ impl State {
 impl State {
     fn check_up(&self) -> io::Result<()> {
         if self.is_down { Err(io::Error::other("crashed")) } else { Ok(()) }
+    }
+
+    fn check_syncable(&self) -> io::Result<()> {
+        if self.is_unsyncable { Err(rustix::io::Errno::IO.into()) } else { Ok(()) }
     }
 
     /// Counts one change, which may be the one that the crash hits.
