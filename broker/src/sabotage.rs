@@ -16,6 +16,12 @@ pub enum Rule {
     ProducersAreRecovered,
     /// A follower cuts its log where the leader's diverges, not at the high watermark that it happens to know (KIP-101).
     CutsWhereLogsDiverge,
+    /// A group's committed offset is acknowledged once the replicas in sync have it.
+    OffsetsWaitForReplicas,
+    /// Compaction looks only at what is committed: what is cut off later overwrites nothing.
+    CompactionStopsAtHighWatermark,
+    /// Deleted records are gone on every replica before that is acknowledged.
+    DeletionsWaitForReplicas,
 }
 
 #[cfg(not(feature = "sabotage"))]

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use metadata::PartitionImage;
 use storage::Disk;
 use storage::fake::Crash;
+use types::Uuid;
 
-use crate::history::History;
+use crate::history::{History, Part};
 use crate::net::{HostId, Link};
 use crate::random::Random;
+use crate::workload::{all_parts, chores};
 use crate::world::World;
 
 /// A kind of fault.
@@ -39,10 +44,21 @@ pub enum Fault {
     ClockOffset,
     /// There is no room left on a disk for a while.
     FullDisk,
+    /// Nothing can be written to a disk or synced for a while; then the process is started again.
+    BrokenDisk,
+    /// A disk takes writes for a while, and fails when they are to be synced.
+    FailedSync,
+    /// A machine gets a new disk, as long as every partition has all its replicas in sync. If it was a voter its vote is
+    /// given to the new directory.
+    WipedDisk,
+    /// A partition moves to other brokers; half of the moves are taken back.
+    Reassignment,
+    /// The preferred replicas are made to lead.
+    Election,
 }
 
 /// All kinds.
-pub const ALL: [Fault; 12] = [
+pub const ALL: [Fault; 17] = [
     Fault::Crash,
     Fault::CrashAll,
     Fault::TornWrite,
@@ -55,6 +71,11 @@ pub const ALL: [Fault; 12] = [
     Fault::LossyLinks,
     Fault::ClockOffset,
     Fault::FullDisk,
+    Fault::BrokenDisk,
+    Fault::FailedSync,
+    Fault::WipedDisk,
+    Fault::Reassignment,
+    Fault::Election,
 ];
 
 /// What a disk holds when it is not full.
@@ -74,6 +95,12 @@ pub struct Faults {
     links_heal_at: Option<Duration>,
     /// When disks have room again.
     disks_heal_at: BTreeMap<HostId, Duration>,
+    /// When disks can be written again.
+    broken_disks: BTreeMap<HostId, Duration>,
+    /// Nodes with new disks that were voters with the directories of their old ones.
+    wiped: BTreeMap<HostId, Uuid>,
+    /// Whether the last of them votes again.
+    replacing: Option<Arc<AtomicBool>>,
     /// How often each kind came.
     pub counts: BTreeMap<Fault, u64>,
     history: History,
@@ -97,6 +124,9 @@ impl Faults {
             restarts: BTreeMap::new(),
             links_heal_at: None,
             disks_heal_at: BTreeMap::new(),
+            broken_disks: BTreeMap::new(),
+            wiped: BTreeMap::new(),
+            replacing: None,
             counts: BTreeMap::new(),
             history,
         }
@@ -115,7 +145,9 @@ impl Faults {
             }
         }
         self.start_what_is_due(world);
+        self.replace_voters(world);
         self.give_room(world, world.now());
+        self.replace_disks(world, world.now());
         if self.links_heal_at.is_some_and(|at| at <= world.now()) {
             self.heal_links(world);
         }
@@ -134,6 +166,7 @@ impl Faults {
         self.next_at = Duration::MAX;
         self.heal_links(world);
         self.give_room(world, Duration::MAX);
+        self.replace_disks(world, Duration::MAX);
         for at in self.restarts.values_mut() {
             *at = world.now();
         }
@@ -148,6 +181,19 @@ impl Faults {
             }
             !is_due
         });
+    }
+
+    /// A disk that has failed is left alone until somebody starts the node again.
+    fn replace_disks(&mut self, world: &mut World, now: Duration) {
+        let due: Vec<HostId> =
+            self.broken_disks.iter().filter(|(_, at)| **at <= now).map(|(node, _)| *node).collect();
+        for node in due {
+            self.broken_disks.remove(&node);
+            let disk = world.hosts[node].disk();
+            disk.set_broken(false);
+            disk.set_unsyncable(false);
+            self.crash(world, node, Crash::Process);
+        }
     }
 
     fn start_what_is_due(&mut self, world: &mut World) {
@@ -192,6 +238,23 @@ impl Faults {
                 self.disks_heal_at.insert(node, until);
                 true
             }
+            Fault::WipedDisk => self.wipe(world, node),
+            Fault::BrokenDisk | Fault::FailedSync => {
+                let disk = world.hosts[node].disk();
+                match kind {
+                    Fault::BrokenDisk => disk.set_broken(true),
+                    _ => disk.set_unsyncable(true),
+                }
+                let until = world.now() + self.millis(500, 10_000);
+                self.broken_disks.insert(node, until);
+                true
+            }
+            Fault::Reassignment => self.reassign(world),
+            Fault::Election => {
+                let electing = chores::elect_preferred(world.new_client("elector"), all_parts().collect());
+                world.client(electing);
+                true
+            }
             Fault::Isolation | Fault::OneWay | Fault::SlowLinks | Fault::LossyLinks => {
                 self.heal_links(world);
                 self.worsen_links(world, kind, node);
@@ -199,6 +262,69 @@ impl Faults {
                 true
             }
         }
+    }
+
+    /// Whoever wipes a disk makes sure that nothing is on that one alone, and replaces one voter at a time.
+    fn wipe(&mut self, world: &mut World, node: HostId) -> bool {
+        let is_well = world.nodes().count() == world.hosts.len()
+            && world.nodes().all(|node| node.is_ready())
+            && self.are_done();
+        let Some(newest) = world.nodes().max_by_key(|node| node.metadata().0).filter(|_| is_well) else {
+            return false;
+        };
+        let is_whole =
+            |state: &PartitionImage| state.isr.len() == state.replicas.len() && state.isr.len() > 1;
+        let (_, image) = newest.metadata();
+        if !image.topics().all(|topic| topic.partitions.iter().all(is_whole)) {
+            return false;
+        }
+        let old = world.hosts[node].node().expect("all are up").directory_id();
+        world.hosts[node].wipe();
+        self.history.lock().power_lost(i32::try_from(node).expect("there are few"));
+        self.restart_later(world, node, 4_000);
+        if node < world.controllers {
+            self.wiped.insert(node, old);
+        }
+        true
+    }
+
+    /// Once a wiped voter's node is there again, its vote is given to its new directory.
+    fn replace_voters(&mut self, world: &World) {
+        let opened = |(&node, &old): (&HostId, &Uuid)| Some((node, old, world.hosts[node].node()?));
+        let Some((node, old, opened)) = self.wiped.iter().find_map(opened) else { return };
+        self.wiped.remove(&node);
+        let id = i32::try_from(node).expect("there are few");
+        let client = world.new_client("replacer");
+        self.replacing = Some(world.client(chores::replace_voter(client, id, old, opened.directory_id())));
+    }
+
+    /// Whether what was begun has been done.
+    pub fn are_done(&self) -> bool {
+        self.wiped.is_empty() && self.replacing.as_ref().is_none_or(|done| done.load(Ordering::Relaxed))
+    }
+
+    /// Mostly three replicas, as there were before; now and then one fewer.
+    fn reassign(&mut self, world: &World) -> bool {
+        let all: Vec<Part> = all_parts().collect();
+        let part = *self.random.pick(&all);
+        let wanted = if self.random.one_in(4) { 2 } else { 3 };
+        let mut replicas: Vec<i32> = Vec::new();
+        while replicas.len() < wanted {
+            let node = i32::try_from(self.random.between(0, world.hosts.len() as u64)).expect("it is small");
+            if !replicas.contains(&node) {
+                replicas.push(node);
+            }
+        }
+        let cancelled_after = self.random.one_in(2).then(|| self.millis(0, 2_000));
+        let client = world.new_client("reassigner");
+        world.client(async move {
+            chores::reassign(client.clone(), part, Some(replicas)).await;
+            if let Some(after) = cancelled_after {
+                tokio::time::sleep(after).await;
+                chores::reassign(client, part, None).await;
+            }
+        });
+        true
     }
 
     fn worsen_links(&mut self, world: &mut World, kind: Fault, node: HostId) {

@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::properties::compacted::Keyed;
+use crate::random::Random;
+
 /// What is seen of a change of replicas in sync may lag behind it.
 const OBSERVATION_LAG: Duration = Duration::from_millis(100);
 
@@ -49,10 +52,31 @@ pub struct Told {
     pub lost_with_power: u64,
     /// Commits of a group's offset that were acknowledged.
     pub commits: u64,
+    /// Of the topic whose records are deleted: the offset before which they may be gone, and the one before which they are.
+    trim: Trim,
+    /// What was written to the compacted topic.
+    pub keyed: Keyed,
+    /// How often the compacted topic was read from its beginning to its end.
+    pub keyed_reads: u64,
+    /// How often a topic was created, written, read and deleted.
+    pub lives: u64,
     /// Offsets whose commit failed: it may come true late, after others.
     uncertain_commits: BTreeSet<i64>,
+    /// When the last one that was acknowledged was sent.
+    last_commit_sent: Duration,
     keepers: BTreeMap<Part, Keepers>,
     power_losses: BTreeMap<i32, Duration>,
+}
+
+/// How far records were deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trim {
+    /// Somebody asked for it.
+    pub asked: i64,
+    /// Somebody was told that it is done.
+    pub done: i64,
+    /// How often that was.
+    pub times: u64,
 }
 
 /// Who has all that was acknowledged in a partition.
@@ -124,6 +148,27 @@ impl Told {
         }
     }
 
+    /// An offset before which all records are to be deleted.
+    pub fn trim_to(&mut self, random: &mut Random) -> Option<i64> {
+        let known = self.entries.get(&(TRIMMED, 0))?;
+        let (last, _) = known.last_key_value()?;
+        let from = self.trim.asked;
+        let offset = i64::try_from(random.between(0, u64::try_from(last - from).ok()? + 1)).ok()? + from;
+        self.trim.asked = offset;
+        Some(offset)
+    }
+
+    /// Records were deleted before this offset on all replicas.
+    pub fn trimmed(&mut self, low_watermark: i64) {
+        self.trim.times += 1;
+        self.trim.done = self.trim.done.max(low_watermark);
+    }
+
+    /// How far records of a partition were deleted.
+    pub fn trim_of(&self, part: Part) -> Trim {
+        if part == (TRIMMED, 0) { self.trim } else { Trim::default() }
+    }
+
     /// A machine lost what it had not synced.
     pub fn power_lost(&mut self, node: i32) {
         let now = self.now;
@@ -134,19 +179,22 @@ impl Told {
         }
     }
 
-    /// A commit of a group's offset was acknowledged, or not.
-    pub fn committed(&mut self, offset: i64, is_acknowledged: bool) {
+    /// A commit of a group's offset that was sent at `sent` was acknowledged, or not.
+    pub fn committed(&mut self, offset: i64, sent: Duration, is_acknowledged: bool) {
         match is_acknowledged {
-            true => self.commits += 1,
+            true => (self.commits, self.last_commit_sent) = (self.commits + 1, sent),
             false => drop(self.uncertain_commits.insert(offset)),
         }
     }
 
     /// A group's offset was read after `acknowledged` was committed and before anything past `sent` was: it does not go
-    /// back. It is not synced, so that a loss of power takes it back without a fault of anybody's.
+    /// back, unless all who had to keep it lost power.
     pub fn committed_read(&mut self, read: i64, acknowledged: i64, sent: i64) {
         let is_there = (acknowledged..=sent).contains(&read) || self.uncertain_commits.contains(&read);
-        if !is_there && self.power_losses.is_empty() {
+        let is_kept = |(part, keepers): (&Part, &Keepers)| {
+            part.0 != OFFSETS || keepers.lost_at.is_none_or(|lost_at| lost_at < self.last_commit_sent)
+        };
+        if !is_there && self.keepers.iter().all(is_kept) {
             self.violations.push(format!(
                 "commits: a group is at {read} at {:?}, and {acknowledged} was acknowledged",
                 self.now
@@ -157,7 +205,7 @@ impl Told {
     /// Whether all who had to keep a record lost power after it was written.
     pub fn may_be_lost(&self, part: Part, entry: Entry) -> bool {
         let lost_at = self.keepers.get(&part).and_then(|keepers| keepers.lost_at);
-        part.0 != FLUSHED && lost_at.is_some_and(|lost_at| lost_at >= entry.sent)
+        part.0 == PLAIN && lost_at.is_some_and(|lost_at| lost_at >= entry.sent)
     }
 }
 
@@ -171,5 +219,13 @@ impl Keepers {
 
 /// The topic whose records are synced before they are acknowledged.
 pub const FLUSHED: &str = "flushed";
+/// The topic of the groups' offsets; only replicated too.
+pub const OFFSETS: &str = "__consumer_offsets";
+/// Its partitions in the simulation.
+pub const OFFSETS_PARTITIONS: i32 = 2;
 /// The topic whose records are only replicated.
 pub const PLAIN: &str = "plain";
+/// The topic whose records are deleted from its beginning on; it is flushed too.
+pub const TRIMMED: &str = "trimmed";
+/// The compacted topic; it is flushed too.
+pub const KEYED: &str = "keyed";

@@ -108,6 +108,12 @@ impl Host {
         self.disk.restart(crash);
     }
 
+    /// The machine gets a new, empty disk, and is off.
+    pub fn wipe(&mut self) {
+        self.crash(Crash::Power);
+        self.disk = FakeDisk::new(self.random.number());
+    }
+
     /// Asks the node to stop; its process ends once it has.
     pub fn stop(&mut self) {
         let Some(running) = &self.running else { return };

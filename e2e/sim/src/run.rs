@@ -11,12 +11,12 @@ use metadata::Image;
 use types::BrokerId;
 
 use crate::faults::{self, Fault, Faults};
-use crate::history::History;
+use crate::history::{History, OFFSETS, OFFSETS_PARTITIONS, PLAIN, TRIMMED};
 use crate::properties::metadata_equal::MetadataEqual;
 use crate::properties::one_leader::OneLeader;
-use crate::properties::{acknowledged, no_panic, replicas_equal};
+use crate::properties::{acknowledged, compacted, no_panic, replicas_equal, trimmed};
 use crate::random::Random;
-use crate::workload::{self, parts};
+use crate::workload::{self, fleeting, keyed, parts, trim};
 use crate::world::{World, WorldConfig};
 
 /// How long faults come.
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const OBSERVATION: u128 = 5;
 /// Clients of each kind.
 const PRODUCERS: u64 = 4;
+const WRITERS: u64 = 2;
 
 /// What a seed must have seen to count.
 const ACKNOWLEDGED_MIN: usize = 1_000;
@@ -57,10 +58,20 @@ pub struct Outcome {
     pub nodes: usize,
     /// Records that were acknowledged.
     pub acknowledged: usize,
+    /// Those of them that no loss of power may take.
+    pub acknowledged_flushed: usize,
     /// Records that were read.
     pub read: u64,
     /// Commits of a group's offset that were acknowledged.
     pub commits: u64,
+    /// How often the compacted topic was read from its beginning to its end.
+    pub keyed_reads: u64,
+    /// Keys of which something was acknowledged.
+    pub keys: usize,
+    /// How often a topic was created, written, read and deleted.
+    pub lives: u64,
+    /// How often records were deleted.
+    pub trims: u64,
     /// Records that producers gave up.
     pub given_up: u64,
     /// Records that went with the power of all their replicas.
@@ -96,13 +107,17 @@ impl fmt::Display for Outcome {
             self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         write!(
             f,
-            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} commits, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
+            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} commits, {} readings of {} keys, {} deletions, {} lives of a topic, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
             self.seed,
             self.nodes,
             self.simulated.as_secs(),
             self.acknowledged,
             self.read,
             self.commits,
+            self.keyed_reads,
+            self.keys,
+            self.trims,
+            self.lives,
             self.given_up,
             self.lost_with_power,
             self.leader_changes,
@@ -130,7 +145,7 @@ pub fn run(config: &RunConfig) -> Outcome {
     // Mostly the smallest cluster that replicates; now and then brokers that only follow the quorum.
     let nodes = *Random::new(config.seed).pick(&[3, 3, 3, 4, 5]);
     // One group needs no fifty partitions of offsets.
-    let broker_configs = vec![("offsets.topic.num.partitions", "2")];
+    let broker_configs = vec![("offsets.topic.num.partitions", "2"), ("log.cleaner.backoff.ms", "500")];
     let world = WorldConfig { seed: config.seed, nodes, controllers: 3, broker_configs };
     no_panic::watch();
     let mut world = World::new(&world);
@@ -156,7 +171,7 @@ pub fn run(config: &RunConfig) -> Outcome {
         let ended = world.step();
         faults.step(&mut world, &ended);
         watch.look(&world);
-        is_over = world.now().as_millis().is_multiple_of(100) && is_quiet(&world);
+        is_over = world.now().as_millis().is_multiple_of(100) && faults.are_done() && is_quiet(&world);
         if world.now() > healed + PATIENCE {
             watch.violations.push(format!("peace: {}", unrest(&world, &clients)));
         }
@@ -166,6 +181,8 @@ pub fn run(config: &RunConfig) -> Outcome {
         let logs = replicas_equal::check(&world, &mut watch.violations);
         let told = watch.history.lock();
         lost_with_power = acknowledged::check(&told, &logs, &mut watch.violations);
+        trimmed::check(&world, &told, &mut watch.violations);
+        compacted::check(&world, &told.keyed, &mut watch.violations);
     }
     let told = watch.history.lock();
     Outcome {
@@ -174,8 +191,13 @@ pub fn run(config: &RunConfig) -> Outcome {
         simulated: world.now(),
         nodes: world.hosts.len(),
         acknowledged: told.acknowledged.len(),
+        acknowledged_flushed: told.acknowledged.values().filter(|(part, _)| part.0 != PLAIN).count(),
         read: told.read_count,
         commits: told.commits,
+        keyed_reads: told.keyed_reads,
+        keys: told.keyed.keys(),
+        lives: told.lives,
+        trims: told.trim_of((TRIMMED, 0)).times,
         given_up: told.given_up,
         lost_with_power: lost_with_power + told.lost_with_power,
         leader_changes: watch.leader_changes,
@@ -213,6 +235,16 @@ fn start_clients(
     clients.push(world.client(workload::commit(client, history.clone(), Arc::clone(stop))));
     let client = world.new_client("consumer");
     clients.push(world.client(workload::consume(client, history.clone(), Arc::clone(stop))));
+    for writer in 1..=WRITERS {
+        let (client, random) = (world.new_client("writer"), world.random.fork());
+        clients.push(world.client(keyed::write(client, writer, random, history.clone(), Arc::clone(stop))));
+    }
+    let (client, random) = (world.new_client("creator"), world.random.fork());
+    clients.push(world.client(fleeting::live(client, random, history.clone(), Arc::clone(stop))));
+    let (client, random) = (world.new_client("trimmer"), world.random.fork());
+    clients.push(world.client(trim::trim(client, random, history.clone(), Arc::clone(stop))));
+    let client = world.new_client("reader");
+    clients.push(world.client(keyed::read(client, history.clone(), Arc::clone(stop))));
     clients
 }
 
@@ -233,7 +265,8 @@ impl Watch {
     }
 
     fn follow(&mut self, image: &Image) {
-        for part in parts() {
+        let offsets = (0..OFFSETS_PARTITIONS).map(|partition| (OFFSETS, partition));
+        for part in parts().chain(offsets) {
             let Some(topic) = image.topic_named(part.0) else { continue };
             let Some(state) = topic.partitions.get(usize::try_from(part.1).unwrap_or(usize::MAX)) else {
                 continue;

@@ -1,6 +1,10 @@
 //! Clients: idempotent producers that note what is acknowledged, and consumers that note what they are given.
 
-use std::collections::BTreeMap;
+pub mod chores;
+pub mod fleeting;
+pub mod keyed;
+pub mod trim;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,8 +17,9 @@ use client::{Admin, Client};
 use tokio::time::sleep;
 use types::Timestamp;
 
-use crate::history::{FLUSHED, History, PLAIN, Part, RecordId};
+use crate::history::{FLUSHED, History, KEYED, PLAIN, Part, RecordId, TRIMMED};
 use crate::random::Random;
+use crate::world::EPOCH_MS;
 
 /// Partitions of each topic.
 pub const PARTITIONS: i32 = 2;
@@ -22,9 +27,15 @@ pub const PARTITIONS: i32 = 2;
 /// The group whose offsets are committed.
 const GROUP: &str = "group";
 
-/// All partitions that are written to.
+/// All partitions whose replicas hold the same bytes.
 pub fn parts() -> impl Iterator<Item = Part> {
-    [FLUSHED, PLAIN].into_iter().flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition)))
+    let wide = [FLUSHED, PLAIN].into_iter();
+    wide.flat_map(|topic| (0..PARTITIONS).map(move |partition| (topic, partition))).chain([(TRIMMED, 0)])
+}
+
+/// All partitions that are there from the beginning to the end.
+pub fn all_parts() -> impl Iterator<Item = Part> {
+    parts().chain([(KEYED, 0)])
 }
 
 /// A record's value: who it is, and something to fill a sector now and then.
@@ -39,29 +50,45 @@ pub fn id_of(value: Option<&Bytes>) -> Option<RecordId> {
     Some(u64::from_be_bytes(*value?.first_chunk()?))
 }
 
+/// What a right clock shows at a time of the simulation.
+pub fn timestamp(now: Duration) -> Timestamp {
+    Timestamp(EPOCH_MS + i64::try_from(now.as_millis()).unwrap_or(0))
+}
+
+/// The topics that are there from the beginning to the end.
+fn topics(has_unclean_elections: bool) -> [NewTopic; 4] {
+    let topic = |name: &str, partitions: i32, configs: &[(&str, &str)]| {
+        let configs = [("min.insync.replicas", "2"), ("segment.bytes", "1048576")]
+            .iter()
+            .chain(has_unclean_elections.then_some(&("unclean.leader.election.enable", "true")))
+            .chain(configs);
+        NewTopic {
+            name: name.to_owned(),
+            partitions: Some(partitions),
+            replication_factor: Some(3),
+            configs: configs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        }
+    };
+    // Small segments, so that there is something to compact; and a tombstone goes soon after.
+    let keyed = [
+        ("cleanup.policy", "compact"),
+        ("flush.messages", "1"),
+        ("segment.ms", "3000"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("delete.retention.ms", "2000"),
+    ];
+    [
+        topic(FLUSHED, PARTITIONS, &[("flush.messages", "1")]),
+        topic(PLAIN, PARTITIONS, &[]),
+        topic(TRIMMED, 1, &[("flush.messages", "1")]),
+        topic(KEYED, 1, &keyed),
+    ]
+}
+
 /// Creates the topics, again and again until they are there.
 pub async fn create_topics(client: Client, has_unclean_elections: bool) {
-    let configs = |flushes: bool| {
-        let mut configs = BTreeMap::from([
-            ("min.insync.replicas".to_owned(), "2".to_owned()),
-            ("segment.bytes".to_owned(), "1048576".to_owned()),
-        ]);
-        if has_unclean_elections {
-            configs.insert("unclean.leader.election.enable".to_owned(), "true".to_owned());
-        }
-        if flushes {
-            configs.insert("flush.messages".to_owned(), "1".to_owned());
-        }
-        configs
-    };
-    let topic = |name: &str, flushes: bool| NewTopic {
-        name: name.to_owned(),
-        partitions: Some(PARTITIONS),
-        replication_factor: Some(3),
-        configs: configs(flushes),
-    };
     let admin = Admin::new(client.clone());
-    for new in [topic(FLUSHED, true), topic(PLAIN, false)] {
+    for new in topics(has_unclean_elections) {
         loop {
             let result = admin.create_topic(&new).await;
             let known = client.refresh(Some(&[new.name.as_str()])).await;
@@ -97,7 +124,7 @@ pub async fn produce(
                 topic: part.0.to_owned(),
                 partition: Some(part.1),
                 value: Some(value_of(next, padding)),
-                timestamp: Some(Timestamp(1_800_000_000_000 + i64::try_from(sent.as_millis()).unwrap_or(0))),
+                timestamp: Some(timestamp(sent)),
                 ..ProducerRecord::default()
             };
             if let Ok(delivery) = producer.send(record).await {
@@ -149,8 +176,9 @@ pub async fn commit(client: Client, history: History, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         sent += 1;
         let offset = OffsetToCommit { partition: partition.clone(), offset: sent, leader_epoch: -1 };
+        let began = history.lock().now;
         let result = admin.commit_offsets(GROUP, &[offset]).await;
-        history.lock().committed(sent, result.is_ok());
+        history.lock().committed(sent, began, result.is_ok());
         if result.is_ok() {
             acknowledged = sent;
         }

@@ -17,7 +17,7 @@ use crate::process::{Process, STEP};
 use crate::random::Random;
 
 /// What the wall clocks show when the simulation begins.
-const EPOCH_MS: i64 = 1_800_000_000_000;
+pub const EPOCH_MS: i64 = 1_800_000_000_000;
 /// The founded cluster.
 const CLUSTER_ID: &str = "simulated";
 
@@ -43,7 +43,8 @@ pub struct World {
     /// The network; the clients' host comes after the nodes'.
     pub net: Net,
     clients: Process,
-    controllers: usize,
+    /// The nodes before this one are controllers.
+    pub controllers: usize,
     /// For faults and workload.
     pub random: Random,
 }

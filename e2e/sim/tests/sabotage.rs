@@ -80,3 +80,18 @@ fn a_forgotten_vote_is_seen() {
 fn unclean_elections_are_seen() {
     is_caught(Broken::CleanElections, &ALL);
 }
+
+#[test]
+fn a_committed_offset_that_waits_for_nobody_is_seen() {
+    is_caught(Broken::Node(NodeRule::OffsetsWaitForReplicas), &ALL);
+}
+
+#[test]
+fn compaction_of_what_is_not_committed_is_seen() {
+    is_caught(Broken::Node(NodeRule::CompactionStopsAtHighWatermark), &ALL);
+}
+
+#[test]
+fn a_deletion_that_waits_for_nobody_is_seen() {
+    is_caught(Broken::Node(NodeRule::DeletionsWaitForReplicas), &ALL);
+}

@@ -8,6 +8,7 @@ use storage::{Backlog, CheckpointKind, Compacted, CompactionError, CompactionRul
 use types::{ErrorCode, Now, Offset};
 
 use super::Partition;
+use crate::sabotage::{Rule, is_broken};
 
 impl Partition {
     /// What there is to compact; `None` where the topic is not compacted, or the log is not open or not readable.
@@ -95,6 +96,9 @@ impl Partition {
     /// Neither what other replicas may lack nor what a transaction may still undo.
     fn stable_end(&self) -> Offset {
         let bounds = self.bounds();
+        if is_broken(Rule::CompactionStopsAtHighWatermark) {
+            return bounds.log_end;
+        }
         bounds.high_watermark.min(bounds.last_stable)
     }
 }

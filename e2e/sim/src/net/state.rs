@@ -1,6 +1,6 @@
 //! Hosts, links, listeners, and what is on its way between them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::task::Waker;
 use std::time::Duration;
@@ -43,10 +43,13 @@ pub(super) struct State {
     random: Random,
     names: Vec<String>,
     is_powered: Vec<bool>,
-    links: BTreeMap<(HostId, HostId), Link>,
+    /// From each host to each.
+    links: Vec<Vec<Link>>,
     listeners: BTreeMap<(HostId, u16), Listening>,
     connections: BTreeMap<u64, Connection>,
     next_connection: u64,
+    /// Connections that are being made or have something on its way: most have not, and are not looked at.
+    busy: BTreeSet<u64>,
     fingerprint: u64,
 }
 
@@ -109,10 +112,11 @@ impl State {
             random,
             names: names.iter().map(|&name| name.to_owned()).collect(),
             is_powered: vec![true; names.len()],
-            links: BTreeMap::new(),
+            links: vec![vec![Link::default(); names.len()]; names.len()],
             listeners: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
+            busy: BTreeSet::new(),
             fingerprint: 0xcbf2_9ce4_8422_2325,
         }
     }
@@ -126,11 +130,11 @@ impl State {
     }
 
     pub(super) fn set_link(&mut self, from: HostId, to: HostId, link: Link) {
-        self.links.insert((from, to), link);
+        self.links[from][to] = link;
     }
 
     fn link(&self, from: HostId, to: HostId) -> Link {
-        self.links.get(&(from, to)).copied().unwrap_or_default()
+        self.links[from][to]
     }
 
     /// When something sent now arrives, if the link is not cut then.
@@ -190,6 +194,7 @@ impl State {
             opening: Some(Opening { port, due, waker: None, outcome: None }),
         };
         self.connections.insert(connection, made);
+        self.busy.insert(connection);
         End { connection, side: 0 }
     }
 
@@ -280,12 +285,14 @@ impl State {
         way.last_due = way.last_due.max(due);
         let due = way.last_due;
         way.under_way.push_back((due, segment));
+        self.busy.insert(end.connection);
     }
 
     fn reset_by(&mut self, end: End) {
         self.send(end, Segment::Reset);
         if let Some(connection) = self.connections.get_mut(&end.connection) {
             connection.is_gone[end.side] = true;
+            self.busy.insert(end.connection);
         }
     }
 }
@@ -294,16 +301,29 @@ impl State {
 impl State {
     pub(super) fn deliver(&mut self, now: Duration) {
         self.now = now;
-        let numbers: Vec<u64> = self.connections.keys().copied().collect();
-        for connection in numbers {
+        let busy: Vec<u64> = self.busy.iter().copied().collect();
+        for connection in busy {
             self.open(connection);
             self.arrive(End { connection, side: 0 });
             self.arrive(End { connection, side: 1 });
+            self.settle(connection);
         }
-        let is_over = |connection: &Connection| {
-            connection.is_gone == [true; 2] && connection.ways.iter().all(|way| way.under_way.is_empty())
+    }
+
+    /// Forgets a connection that is over, and does not look again at one that is at rest.
+    fn settle(&mut self, number: u64) {
+        let Some(connection) = self.connections.get(&number) else {
+            self.busy.remove(&number);
+            return;
         };
-        self.connections.retain(|_, connection| !is_over(connection));
+        let is_opening = connection.opening.as_ref().is_some_and(|opening| opening.outcome.is_none());
+        if is_opening || connection.ways.iter().any(|way| !way.under_way.is_empty()) {
+            return;
+        }
+        self.busy.remove(&number);
+        if connection.is_gone == [true; 2] {
+            self.connections.remove(&number);
+        }
     }
 
     /// A connection that is being made reaches its listener, or nobody.
@@ -376,6 +396,7 @@ impl State {
             let connection = self.connections.get_mut(&end.connection).expect("it was just found");
             connection.is_gone[end.side] = true;
             connection.ways[end.side].under_way.clear();
+            self.busy.insert(end.connection);
         }
     }
 

@@ -15,7 +15,7 @@ pub fn check(told: &Told, logs: &BTreeMap<Part, FinalLog>, violations: &mut Vec<
             continue;
         };
         for (&offset, entry) in entries {
-            if log.records.get(&offset) == Some(&entry.id) {
+            if log.records.get(&offset) == Some(&entry.id) || offset < told.trim_of(part).asked {
                 continue;
             }
             if told.may_be_lost(part, *entry) {
@@ -39,7 +39,8 @@ pub fn check(told: &Told, logs: &BTreeMap<Part, FinalLog>, violations: &mut Vec<
     let there: BTreeSet<(Part, RecordId)> =
         logs.iter().flat_map(|(part, log)| log.records.values().map(|id| (*part, *id))).collect();
     for (id, (part, entry)) in &told.acknowledged {
-        if !there.contains(&(*part, *id)) && !told.may_be_lost(*part, *entry) {
+        let may_be_deleted = told.trim_of(*part).asked > 0;
+        if !there.contains(&(*part, *id)) && !may_be_deleted && !told.may_be_lost(*part, *entry) {
             violations.push(format!(
                 "acknowledged: {id:x} is not in {part:?}, and was acknowledged at {:?}",
                 entry.known

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use broker::{EmbeddedNode, Replica};
 use bytes::{Bytes, BytesMut};
+use metadata::PartitionImage;
 use record::Batches;
-use types::{Offset, TopicPartition};
+use types::{BrokerId, Offset, TopicPartition};
 
 use crate::history::{Part, RecordId};
-use crate::workload::{id_of, parts};
+use crate::net::HostId;
+use crate::workload::{all_parts, id_of, parts};
 use crate::world::World;
 
 /// What the replicas of a partition agree on.
@@ -22,52 +25,58 @@ pub struct FinalLog {
     pub end: i64,
 }
 
-/// The ids of the workload's partitions.
-pub fn ids(world: &World) -> BTreeMap<Part, TopicPartition> {
-    let Some(node) = world.nodes().max_by_key(|node| node.metadata().0) else { return BTreeMap::new() };
-    let (_, image) = node.metadata();
-    let id = |part: Part| {
-        let topic = image.topic_named(part.0)?.id;
-        Some((part, TopicPartition { topic, partition: types::PartitionId(part.1) }))
-    };
-    parts().filter_map(id).collect()
+/// What the newest image says of a partition that is there from the beginning on.
+fn placed(world: &World, part: Part) -> Option<(TopicPartition, PartitionImage)> {
+    let (_, image) = world.nodes().max_by_key(|node| node.metadata().0)?.metadata();
+    let topic = image.topic_named(part.0)?;
+    let id = TopicPartition { topic: topic.id, partition: types::PartitionId(part.1) };
+    Some((id, topic.partitions.get(usize::try_from(part.1).ok()?)?.clone()))
 }
 
-/// Whether every node has every replica, and all of them have caught up.
+/// Those of a partition's replicas whose nodes have opened them, in the order in which the image has them.
+fn open_replicas(
+    world: &World,
+    id: TopicPartition,
+    state: &PartitionImage,
+) -> Vec<(HostId, EmbeddedNode, Replica)> {
+    let on = |broker: &BrokerId| {
+        let host = usize::try_from(broker.0).ok()?;
+        let node = world.hosts.get(host)?.node()?;
+        let replica = node.replicas().into_iter().find(|replica| replica.partition == id)?;
+        Some((host, node, replica))
+    };
+    state.replicas.iter().filter_map(on).collect()
+}
+
+/// Whether every partition has all its replicas, none is being moved, and all of them have caught up.
 pub fn have_caught_up(world: &World) -> bool {
-    let ids = ids(world);
-    ids.len() == parts().count()
-        && ids.values().all(|id| {
-            let replicas: Vec<_> = world
-                .nodes()
-                .filter_map(|node| node.replicas().into_iter().find(|replica| replica.partition == *id))
-                .collect();
-            let Some(leader) = replicas.iter().find(|replica| replica.is_leading) else { return false };
-            replicas.len() == world.hosts.len().min(3)
-                && leader.high_watermark == leader.log_end
-                && replicas.iter().all(|replica| {
-                    replica.log_end == leader.log_end && replica.high_watermark == leader.high_watermark
-                })
-        })
+    all_parts().all(|part| {
+        let Some((id, state)) = placed(world, part) else { return false };
+        let replicas = open_replicas(world, id, &state);
+        let Some((_, _, leader)) = replicas.iter().find(|(_, _, replica)| replica.is_leading) else {
+            return false;
+        };
+        let is_moving = !state.adding.is_empty() || !state.removing.is_empty();
+        !is_moving
+            && replicas.len() == state.replicas.len()
+            && leader.high_watermark == leader.log_end
+            && replicas.iter().all(|(_, _, replica)| {
+                replica.log_end == leader.log_end
+                    && replica.high_watermark == leader.high_watermark
+                    && replica.log_start == leader.log_start
+            })
+    })
 }
 
 /// Compares all replicas, and gives what they hold.
 pub fn check(world: &World, violations: &mut Vec<String>) -> BTreeMap<Part, FinalLog> {
     let mut logs = BTreeMap::new();
-    for (part, id) in ids(world) {
-        let mut first: Option<(usize, Bytes)> = None;
-        for (host, node) in world.hosts.iter().enumerate().filter_map(|(id, host)| Some((id, host.node()?))) {
-            let Some(replica) = node.replicas().into_iter().find(|replica| replica.partition == id) else {
-                continue;
-            };
-            let whole = node.read(id, replica.log_start, replica.high_watermark, u32::MAX);
-            let Ok(Some(whole)) = whole else {
-                violations.push(format!("replicas equal: {part:?} cannot be read on node {host}: {whole:?}"));
-                continue;
-            };
+    for part in parts() {
+        let mut first: Option<(HostId, Bytes)> = None;
+        for (host, whole, start) in read_replicas(world, part, violations) {
             match &first {
                 None => {
-                    logs.insert(part, parse(part, &whole, replica.log_start, violations));
+                    logs.insert(part, parse(part, &whole, start, violations));
                     first = Some((host, whole));
                 }
                 Some((_, bytes)) if *bytes == whole => {}
@@ -80,6 +89,25 @@ pub fn check(world: &World, violations: &mut Vec<String>) -> BTreeMap<Part, Fina
         }
     }
     logs
+}
+
+/// What each replica of a partition holds below the high watermark, and where it begins.
+pub fn read_replicas(
+    world: &World,
+    part: Part,
+    violations: &mut Vec<String>,
+) -> Vec<(HostId, Bytes, Offset)> {
+    let Some((id, state)) = placed(world, part) else { return Vec::new() };
+    let mut read = Vec::new();
+    for (host, node, replica) in open_replicas(world, id, &state) {
+        match node.read(id, replica.log_start, replica.high_watermark, u32::MAX) {
+            Ok(Some(whole)) => read.push((host, whole, replica.log_start)),
+            failed => {
+                violations.push(format!("replicas equal: {part:?} cannot be read on node {host}: {failed:?}"))
+            }
+        }
+    }
+    read
 }
 
 fn parse(part: Part, bytes: &Bytes, start: Offset, violations: &mut Vec<String>) -> FinalLog {
