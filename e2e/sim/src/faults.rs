@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use metadata::PartitionImage;
+use metadata::{Image, PartitionImage};
 use storage::Disk;
 use storage::fake::Crash;
 use types::Uuid;
@@ -99,6 +99,8 @@ pub struct Faults {
     broken_disks: BTreeMap<HostId, Duration>,
     /// Nodes with new disks that were voters with the directories of their old ones.
     wiped: BTreeMap<HostId, Uuid>,
+    /// Whether a new disk lacks what the old one held.
+    is_refilling: bool,
     /// Whether the last of them votes again.
     replacing: Option<Arc<AtomicBool>>,
     /// How often each kind came.
@@ -126,6 +128,7 @@ impl Faults {
             disks_heal_at: BTreeMap::new(),
             broken_disks: BTreeMap::new(),
             wiped: BTreeMap::new(),
+            is_refilling: false,
             replacing: None,
             counts: BTreeMap::new(),
             history,
@@ -154,7 +157,9 @@ impl Faults {
         if self.next_at <= world.now() {
             self.next_at = world.now() + self.millis(300, 6_000);
             let kind = *self.random.pick(&self.kinds);
-            if self.cause(world, kind) {
+            self.look_at_new_disk(world);
+            let is_too_much = self.is_refilling && matches!(kind, Fault::PowerLoss | Fault::PowerLossAll);
+            if !is_too_much && self.cause(world, kind) {
                 tracing::info!(at = ?world.now(), ?kind, "fault");
                 *self.counts.entry(kind).or_default() += 1;
             }
@@ -282,10 +287,21 @@ impl Faults {
         world.hosts[node].wipe();
         self.history.lock().power_lost(i32::try_from(node).expect("there are few"));
         self.restart_later(world, node, 4_000);
+        self.is_refilling = true;
         if node < world.controllers {
             self.wiped.insert(node, old);
         }
         true
+    }
+
+    /// Until a new disk holds what the old one held, a loss of power is one failure too many: the broker with the empty disk
+    /// may be the last that is known to have led.
+    fn look_at_new_disk(&mut self, world: &World) {
+        let newest = world.nodes().max_by_key(|node| node.metadata().0);
+        let are_up = world.nodes().count() == world.hosts.len() && world.nodes().all(|node| node.is_ready());
+        if self.is_refilling && are_up && newest.is_some_and(|node| is_whole(&node.metadata().1)) {
+            self.is_refilling = false;
+        }
     }
 
     /// Once a wiped voter's node is there again, its vote is given to its new directory.
@@ -405,4 +421,10 @@ impl Faults {
     fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.random.between(from, to))
     }
+}
+
+/// Whether every partition has all its replicas in sync, and more than one.
+fn is_whole(image: &Image) -> bool {
+    let is_whole = |state: &PartitionImage| state.isr.len() == state.replicas.len() && state.isr.len() > 1;
+    image.topics().all(|topic| topic.partitions.iter().all(is_whole))
 }

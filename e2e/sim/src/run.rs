@@ -260,6 +260,7 @@ impl Watch {
         }
         self.one_leader.check(world, &mut self.violations);
         if let Some(image) = self.metadata_equal.check(world, &mut self.violations) {
+            trimmed::check_leader(world, &image, &self.history.lock(), &mut self.violations);
             self.follow(&image);
         }
     }

@@ -70,12 +70,13 @@ fn topics(has_unclean_elections: bool) -> [NewTopic; 4] {
         }
     };
     // Small segments, so that there is something to compact; and a tombstone goes soon after.
+    let retention = keyed::DELETE_RETENTION.as_millis().to_string();
     let keyed = [
         ("cleanup.policy", "compact"),
         ("flush.messages", "1"),
         ("segment.ms", "3000"),
         ("min.cleanable.dirty.ratio", "0.01"),
-        ("delete.retention.ms", "2000"),
+        ("delete.retention.ms", retention.as_str()),
     ];
     [
         topic(FLUSHED, PARTITIONS, &[("flush.messages", "1")]),
