@@ -129,7 +129,9 @@ async fn read(client: &Client, last: i64, stop: &AtomicBool) -> Option<BTreeMap<
             return None;
         }
         if end.is_none() {
-            let ends = Admin::new(client.clone()).list_offsets(&[name.clone()], OffsetSpec::Latest).await;
+            let ends = Admin::new(client.clone())
+                .list_offsets(std::slice::from_ref(&name), OffsetSpec::Latest)
+                .await;
             end = ends.ok().and_then(|ends| ends.get(&name).map(|end| end.offset));
         }
         match (end, fetcher.positions().get(&name)) {

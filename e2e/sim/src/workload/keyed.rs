@@ -65,7 +65,9 @@ pub async fn read(client: Client, history: History, stop: Arc<AtomicBool>) {
             let told = history.lock();
             (told.now, told.keyed.clone())
         };
-        let Ok(ends) = admin.list_offsets(&[name.clone()], OffsetSpec::Latest).await else { continue };
+        let Ok(ends) = admin.list_offsets(std::slice::from_ref(&name), OffsetSpec::Latest).await else {
+            continue;
+        };
         // A broker that is cut off may show an older end: not all that was acknowledged is before that.
         let is_stale = |end: &i64| *end <= before.last_offset();
         let Some(end) = ends.get(&name).map(|end| end.offset).filter(|end| !is_stale(end)) else { continue };
