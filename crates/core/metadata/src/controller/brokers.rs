@@ -90,7 +90,16 @@ impl Controller {
         }
         let epoch = self.image.next_broker_epoch();
         let is_clean = known.is_some_and(|known| registration.previous_epoch == Some(known.epoch));
-        let event = if is_clean { BrokerEvent::Goes(broker) } else { BrokerEvent::LosesRecords(broker) };
+        // No directory that it had is there: its disk was replaced, or wiped.
+        let is_wiped = known.is_some_and(|known| {
+            let is_there = |directory: &Uuid| registration.directories.contains(directory);
+            !known.directories.is_empty() && !known.directories.iter().any(is_there)
+        });
+        let event = match (is_clean, is_wiped) {
+            (true, _) => BrokerEvent::Goes(broker),
+            (false, false) => BrokerEvent::LosesRecords(broker),
+            (false, true) => BrokerEvent::LosesEverything(broker),
+        };
         let mut records = self.partition_changes(event);
         records.extend(self.grant_used(broker));
         let BrokerRegistration { endpoints, rack, directories, cordoned, .. } = registration;

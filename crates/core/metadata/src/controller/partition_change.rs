@@ -31,6 +31,8 @@ pub(super) struct PartitionChangeBuilder<'a> {
     removing: Vec<BrokerId>,
     elr: Vec<BrokerId>,
     unclean: Option<BrokerId>,
+    /// Whose disk is empty.
+    empty: Option<BrokerId>,
     is_recovering: bool,
 }
 
@@ -65,6 +67,7 @@ impl<'a> PartitionChangeBuilder<'a> {
             removing: partition.removing.clone(),
             elr: partition.elr.clone(),
             unclean: None,
+            empty: None,
             is_recovering: partition.is_recovering,
         }
     }
@@ -104,6 +107,13 @@ impl<'a> PartitionChangeBuilder<'a> {
         self.isr.retain(|id| *id != broker);
         self.elr.retain(|id| *id != broker);
         self.unclean = Some(broker);
+        self
+    }
+
+    /// A broker's disk is empty: it is not the last known leader, as long as another replica may hold records. Rather no
+    /// leader than one that has nothing, and makes the others cut what they have.
+    pub(super) fn without_memory_of(mut self, broker: BrokerId) -> Self {
+        self.empty = Some(broker).filter(|_| self.partition.replicas.len() > 1);
         self
     }
 
@@ -229,9 +239,11 @@ impl<'a> PartitionChangeBuilder<'a> {
         if leader.is_some() {
             change.last_known_elr = Some(Vec::new()).filter(|_| !old.last_known_elr.is_empty());
         } else if self.isr.is_empty() && !old.isr.is_empty() {
-            let last = old.leader.or(old.isr.first().copied());
+            let last = old.leader.or(old.isr.first().copied()).filter(|last| self.empty != Some(*last));
             change.last_known_elr =
                 Some(last.into_iter().collect()).filter(|last| *last != old.last_known_elr);
+        } else if self.empty.is_some_and(|empty| old.last_known_elr == [empty]) {
+            change.last_known_elr = Some(Vec::new());
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum BrokerEvent {
     Goes(BrokerId),
     /// As `Goes`, and it may have lost records that it had acknowledged.
     LosesRecords(BrokerId),
+    /// As `Goes`, and none of the directories that it had is there any more.
+    LosesEverything(BrokerId),
 }
 
 /// What a topic's configuration says about elections.
@@ -70,6 +72,10 @@ impl BrokerEvent {
             }
             BrokerEvent::Goes(id) => partition.isr.contains(&id) || partition.leader == Some(id),
             BrokerEvent::LosesRecords(id) => partition.isr.contains(&id) || partition.elr.contains(&id),
+            BrokerEvent::LosesEverything(id) => {
+                let holding = [&partition.isr, &partition.elr, &partition.last_known_elr];
+                holding.iter().any(|brokers| brokers.contains(&id))
+            }
         }
     }
 }
@@ -155,7 +161,9 @@ impl Controller {
         let rules = rules.of(topic);
         let may_lead = |id: BrokerId| match event {
             BrokerEvent::Comes(comes) => id == comes || self.is_active(id),
-            BrokerEvent::Goes(goes) | BrokerEvent::LosesRecords(goes) => id != goes && self.is_active(id),
+            BrokerEvent::Goes(goes)
+            | BrokerEvent::LosesRecords(goes)
+            | BrokerEvent::LosesEverything(goes) => id != goes && self.is_active(id),
         };
         let avoid = |id| self.avoids(id);
         let change = |(index, partition): (i32, &PartitionImage)| {
@@ -165,6 +173,7 @@ impl Controller {
                 BrokerEvent::Comes(_) => builder,
                 BrokerEvent::Goes(id) => builder.without(id),
                 BrokerEvent::LosesRecords(id) => builder.without_unclean(id),
+                BrokerEvent::LosesEverything(id) => builder.without_unclean(id).without_memory_of(id),
             };
             let (topic, partition) = (topic.id, PartitionId(index));
             builder.build().map(|change| MetadataRecord::PartitionChange { topic, partition, change })

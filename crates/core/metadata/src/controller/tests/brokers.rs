@@ -69,6 +69,17 @@ impl Office {
         }
     }
 
+    /// Its disk is another one.
+    fn register_wiped(&mut self, now: Now, id: i32, life: u8) {
+        let registration = BrokerRegistration {
+            broker: BrokerId(id),
+            incarnation: Uuid::from_random([life; 16]),
+            directories: vec![Uuid::from_random([200 + life; 16])],
+            ..BrokerRegistration::default()
+        };
+        self.run(now, Command::RegisterBroker(registration)).unwrap();
+    }
+
     pub(super) fn join(&mut self, now: Now, id: i32, life: u8) {
         let previous = self.controller.image().broker(BrokerId(id)).map(|broker| broker.epoch);
         self.register(now, id, life, previous).unwrap();
@@ -326,6 +337,31 @@ fn a_restart_is_unclean_unless_it_names_the_epoch_before() {
         }
         assert_eq!((office.seen("t"), office.partition("t").is_recovering), (expected, false));
     }
+}
+
+#[test]
+fn a_broker_with_an_empty_disk_is_not_the_last_that_is_known_to_have_led() {
+    let mut office = Office::with_brokers(2);
+    office.create("t", 1, &[1, 2], &[]);
+    office.create("lone", 2, &[1], &[]);
+    office.fence(2);
+    office.fence(1);
+    assert_eq!(office.seen("t"), (-1, vec![1], vec![]), "it was the last in sync");
+    office.register_wiped(at(1), 1, 2);
+    office.beat(at(2), 1);
+    assert_eq!(office.seen("t"), (-1, vec![], vec![]), "it would make the other cut what it has");
+    assert!(office.partition("t").last_known_elr.is_empty());
+    assert_eq!(office.seen("lone"), (1, vec![1], vec![]), "there is nobody else to wait for");
+    // The same after a loss of power: it was the last known leader, and its disk is replaced then.
+    let mut office = Office::with_brokers(2);
+    office.create("t", 1, &[1, 2], &[]);
+    office.fence(2);
+    office.fence(1);
+    office.register(at(1), 1, 2, None).unwrap();
+    assert_eq!(office.partition("t").last_known_elr, [BrokerId(1)]);
+    office.register_wiped(at(6_000), 1, 3);
+    office.beat(at(6_001), 1);
+    assert_eq!(office.seen("t"), (-1, vec![], vec![]));
 }
 
 #[test]
