@@ -20,8 +20,6 @@ pub enum Rule {
     OffsetsWaitForReplicas,
     /// Compaction looks only at what is committed: what is cut off later overwrites nothing.
     CompactionStopsAtHighWatermark,
-    /// Deleted records are gone on every replica before that is acknowledged.
-    DeletionsWaitForReplicas,
 }
 
 #[cfg(not(feature = "sabotage"))]

@@ -14,7 +14,6 @@ use types::{ErrorCode, Offset, PartitionId};
 use super::RequestContext;
 use crate::node::Node;
 use crate::partitions::{Partition, TopicRef};
-use crate::sabotage::{Rule, is_broken};
 
 /// Everything that consumers can see now.
 const HIGH_WATERMARK: i64 = -1;
@@ -71,8 +70,8 @@ async fn deleted_everywhere(
 ) -> Result<Offset, ErrorCode> {
     loop {
         let low_watermark = partition.low_watermark().ok_or(ErrorCode::NotLeaderOrFollower)?;
-        if low_watermark >= start || is_broken(Rule::DeletionsWaitForReplicas) {
-            return Ok(low_watermark.max(start));
+        if low_watermark >= start {
+            return Ok(low_watermark);
         }
         if Instant::now() >= deadline {
             return Err(ErrorCode::RequestTimedOut);

@@ -57,6 +57,22 @@ pub enum Fault {
     Election,
 }
 
+/// Those of machines, links and clocks.
+pub const BASIC: [Fault; 12] = [
+    Fault::Crash,
+    Fault::CrashAll,
+    Fault::TornWrite,
+    Fault::PowerLoss,
+    Fault::PowerLossAll,
+    Fault::Restart,
+    Fault::Isolation,
+    Fault::OneWay,
+    Fault::SlowLinks,
+    Fault::LossyLinks,
+    Fault::ClockOffset,
+    Fault::FullDisk,
+];
+
 /// All kinds.
 pub const ALL: [Fault; 17] = [
     Fault::Crash,

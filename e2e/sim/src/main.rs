@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
                     if seed >= first + seeds {
                         return;
                     }
-                    let outcome = run(&RunConfig::new(seed));
+                    let outcome = run(&RunConfig::wide(seed));
                     println!("{outcome}");
                     counted.fetch_add(u64::from(outcome.counts()), Ordering::Relaxed);
                     violated.fetch_add(u64::from(!outcome.violations.is_empty()), Ordering::Relaxed);

@@ -43,6 +43,9 @@ pub struct RunConfig {
     pub faults: Vec<Fault>,
     /// Whether topics allow what loses records: a replica that was not in sync may lead.
     pub has_unclean_elections: bool,
+    /// Whether there are, beside producers, a consumer and a committer, clients that compact, delete records, and delete
+    /// topics and create them again.
+    pub has_all_clients: bool,
 }
 
 /// What came of a seed.
@@ -85,9 +88,15 @@ pub struct Outcome {
 }
 
 impl RunConfig {
-    /// All faults.
+    /// Faults of machines, links and clocks, and clients that write and read: what CI runs.
     pub fn new(seed: u64) -> RunConfig {
-        RunConfig { seed, faults: faults::ALL.to_vec(), has_unclean_elections: false }
+        let faults = faults::BASIC.to_vec();
+        RunConfig { seed, faults, has_unclean_elections: false, has_all_clients: false }
+    }
+
+    /// All faults and all clients.
+    pub fn wide(seed: u64) -> RunConfig {
+        RunConfig { faults: faults::ALL.to_vec(), has_all_clients: true, ..RunConfig::new(seed) }
     }
 }
 
@@ -235,6 +244,14 @@ fn start_clients(
     clients.push(world.client(workload::commit(client, history.clone(), Arc::clone(stop))));
     let client = world.new_client("consumer");
     clients.push(world.client(workload::consume(client, history.clone(), Arc::clone(stop))));
+    if config.has_all_clients {
+        clients.extend(start_other_clients(world, history, stop));
+    }
+    clients
+}
+
+fn start_other_clients(world: &mut World, history: &History, stop: &Arc<AtomicBool>) -> Vec<Arc<AtomicBool>> {
+    let mut clients = Vec::new();
     for writer in 1..=WRITERS {
         let (client, random) = (world.new_client("writer"), world.random.fork());
         clients.push(world.client(keyed::write(client, writer, random, history.clone(), Arc::clone(stop))));

@@ -8,7 +8,7 @@ use sim::run::{RunConfig, run};
 /// How often the power goes.
 const POWER_LOSSES: u64 = 10;
 /// Over all runs.
-const ACKNOWLEDGED_MIN: usize = 200;
+const ACKNOWLEDGED_MIN: usize = 100;
 
 /// What is replicated only may be gone, and is counted; what `flush.messages=1` has synced may not.
 #[test]
