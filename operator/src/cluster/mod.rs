@@ -55,7 +55,8 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
         }
         return Ok(Action::requeue(AT_REST));
     }
-    let observed = observe::observe(&context.client, &context.kafka, &cluster).await.context("observing")?;
+    let observed =
+        Box::pin(observe::observe(&context.client, &context.kafka, &cluster)).await.context("observing")?;
     let valid = validate::validate(&cluster, observed.image(), &context.image);
     let planned = match &valid {
         Ok(valid) => plan::plan(valid, &before, &observed, &client::node::new_cluster_id()?),
@@ -72,7 +73,9 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     }
     let steps = planned.map(|plan| plan.steps).unwrap_or_default();
     for step in &steps {
-        execute::execute(context, &cluster, &observed, step).await.with_context(|| step.to_string())?;
+        Box::pin(execute::execute(context, &cluster, &observed, step))
+            .await
+            .with_context(|| step.to_string())?;
         tracing::info!(namespace, name, step = %step, "done");
     }
     context.backoff.forget(&uid);

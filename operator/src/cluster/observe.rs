@@ -165,7 +165,7 @@ async fn look_at(namespace: &str, cluster: &str, pods: &[Pod], count: i32) -> Ve
     let ask = |id: i32| async move {
         let pod = pods.iter().find(|pod| pod.name_any() == names::broker_pod(cluster, id)).cloned();
         let node = match pod.as_ref().is_some_and(runs) {
-            true => node::state(&address(id)).await.map_err(|error| chain(error)),
+            true => node::state(&address(id)).await.map_err(chain),
             false => Err("its container does not run".to_owned()),
         };
         Broker { id, pod, node, gate: Gate::Silent("no broker serves".to_owned()) }

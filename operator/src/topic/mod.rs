@@ -40,7 +40,7 @@ pub(crate) async fn reconcile(
     let _round = context.metrics.round("KafkaTopic");
     let uid = topic.uid().unwrap_or_default();
     let is_deleted = topic.metadata.deletion_timestamp.is_some();
-    let (sight, bootstrap) = look(topic, context).await?;
+    let (sight, bootstrap) = Box::pin(look(topic, context)).await?;
     let all = others(topic, store, is_deleted, context).await?;
     let owner = plan::owner(topic, &all);
     let Plan { steps, verdict } = match is_deleted {
@@ -51,7 +51,7 @@ pub(crate) async fn reconcile(
     let mut verdict = verdict;
     let mut is_removed = false;
     for step in &steps {
-        match execute(topic, step, &bootstrap, context).await? {
+        match Box::pin(execute(topic, step, &bootstrap, context)).await? {
             Ok(()) => {
                 tracing::info!(topic = topic.topic_name(), namespace = topic.namespace(), %step, "done")
             }
@@ -74,7 +74,8 @@ pub(crate) async fn reconcile(
     let found = match (steps.is_empty(), sight) {
         (true, Sight::Reachable(found)) => found,
         (false, Sight::Reachable(_)) => {
-            brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic)).await?
+            Box::pin(brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic)))
+                .await?
         }
         (_, Sight::Absent | Sight::Unreachable(_)) => None,
     };
@@ -119,7 +120,7 @@ async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, S
     if topic.validate().is_err() {
         return Ok((Sight::Reachable(None), bootstrap));
     }
-    match brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic)).await {
+    match Box::pin(brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic))).await {
         Ok(found) => Ok((Sight::Reachable(found), bootstrap)),
         Err(error) if error.is_retriable() => Ok((Sight::Unreachable(error.to_string()), bootstrap)),
         Err(error) => Err(error).context("asking the brokers"),
