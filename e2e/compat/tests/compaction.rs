@@ -5,16 +5,13 @@
 
 #![allow(clippy::print_stdout, reason = "a test that is left out says so")]
 
-mod clients;
-mod node;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use client::admin::{Admin, OffsetToCommit, TopicPartitionName};
-use clients::{kafka_tool, kcat};
-use node::Node;
+use compat::clients::{kafka_tool, kcat};
+use compat::node::Node;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const COMPACTED: &[(&str, &str)] =

@@ -6,15 +6,13 @@
 
 #![allow(clippy::print_stdout, reason = "a test that is left out says so")]
 
-mod node;
-
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use client::admin::{Admin, OffsetToCommit, TopicPartitionName};
-use node::Node;
+use compat::node::Node;
 
 const RECORDS: u32 = 4000;
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];

@@ -4,8 +4,6 @@
 
 #![allow(clippy::print_stdout, reason = "a test that is left out says so")]
 
-mod node;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use client::admin::{Admin, TopicPartitionName};
 use client::producer::{Producer, ProducerConfig, ProducerRecord};
-use node::{Node, consume};
+use compat::node::{Node, consume};
 
 const TMPFS: &str = "size=96m";
 const LOW_WATER_BYTES: &str = "33554432";

@@ -1,19 +1,11 @@
 //! Kafka's own command-line tools, as its scripts in `bin/` run them.
 
-mod clients;
-mod node;
-
-use clients::{kafka_tool, kafka_tool_with_input};
-use node::Node;
+use compat::clients::kafka_tool;
+use compat::node::Node;
+use compat::scenarios;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
-const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
-const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
-const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
-const DELETE_RECORDS: &str = "org.apache.kafka.tools.DeleteRecordsCommand";
-const LOG_DIRS: &str = "org.apache.kafka.tools.LogDirsCommand";
 const PRODUCER_PERF: &str = "org.apache.kafka.tools.ProducerPerformance";
 const CONSUMER_PERF: &str = "org.apache.kafka.tools.ConsumerPerformance";
 
@@ -34,13 +26,6 @@ impl Kafka {
         let mut all = vec!["--bootstrap-server", &bootstrap];
         all.extend(arguments.split_whitespace());
         kafka_tool(class, &all)
-    }
-
-    fn run_with_input(&self, class: &str, arguments: &str, input: &str) -> String {
-        let bootstrap = self.node.bootstrap();
-        let mut all = vec!["--bootstrap-server", &bootstrap];
-        all.extend(arguments.split_whitespace());
-        kafka_tool_with_input(class, &all, input)
     }
 }
 
@@ -74,56 +59,7 @@ fn topics_and_their_configurations() {
 
 #[test]
 fn records_groups_and_offsets() {
-    let kafka = Kafka::new();
-    kafka.run(TOPICS, "--create --topic t --partitions 2");
-    let input: String = (0..200).map(|i| format!("key-{}:value-{i}\n", i % 10)).collect();
-    let keyed = "--topic t --reader-property parse.key=true --reader-property key.separator=:";
-    kafka.run_with_input(PRODUCER, keyed, &input);
-
-    let read =
-        "--topic t --from-beginning --max-messages 200 --group readers --formatter-property print.key=true";
-    let read = kafka.run(CONSUMER, read);
-    assert_eq!(read.lines().filter(|line| line.starts_with("key-3\tvalue-")).count(), 20, "{read}");
-
-    assert!(kafka.run(GROUPS, "--list").contains("readers"));
-    let lag = |kafka: &Kafka| {
-        let described = kafka.run(GROUPS, "--describe --group readers");
-        let lines = described.lines().filter(|line| line.starts_with("readers "));
-        lines
-            .map(|line| line.split_whitespace().nth(5).unwrap_or_default().parse::<i64>().unwrap_or(-1))
-            .sum::<i64>()
-    };
-    assert_eq!(lag(&kafka), 0);
-    kafka.run(GROUPS, "--group readers --topic t --reset-offsets --to-earliest --execute");
-    assert_eq!(lag(&kafka), 200);
-    kafka.run(GROUPS, "--delete-offsets --group readers --topic t");
-    kafka.run(GROUPS, "--delete --group readers");
-    assert!(!kafka.run(GROUPS, "--list").contains("readers"));
-
-    let ends = kafka.run(OFFSETS, "--topic t --time -1");
-    let sum = |text: &str| -> i64 {
-        let offsets = text.lines().filter(|line| line.starts_with("t:"));
-        offsets.map(|line| line.rsplit(':').next().unwrap_or_default().parse::<i64>().unwrap_or(-1)).sum()
-    };
-    assert_eq!(sum(&ends), 200, "{ends}");
-    let json = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"offset":5},{"topic":"t","partition":1,"offset":5}]}"#;
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), json).expect("a file");
-    let dirs = kafka.run(LOG_DIRS, "--describe --topic-list t");
-    let json = dirs.lines().find(|line| line.starts_with('{')).expect("a line of JSON");
-    for expected in [
-        r#""logDir":"/"#,
-        r#""partition":"t-0","size":"#,
-        r#""partition":"t-1","size":"#,
-        r#""offsetLag":0,"isFuture":false"#,
-        r#""error":null"#,
-    ] {
-        assert!(json.contains(expected), "{dirs}");
-    }
-    assert!(!json.contains("__consumer_offsets") && !json.contains(r#""size":0"#), "{dirs}");
-
-    kafka.run(DELETE_RECORDS, &format!("--offset-json-file {}", file.path().display()));
-    assert_eq!(sum(&kafka.run(OFFSETS, "--topic t --time -2")), 10);
+    scenarios::records_groups_and_offsets(&Kafka::new().node.bootstrap());
 }
 
 #[test]

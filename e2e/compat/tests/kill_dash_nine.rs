@@ -5,9 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "a test that measures says what")]
 
-mod journal;
-mod node;
-
+use compat::journal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +15,7 @@ use bytes::Bytes;
 use client::admin::TopicPartitionName;
 use client::consumer::{FetchConfig, Fetcher, OffsetReset};
 use client::producer::{Producer, ProducerConfig, ProducerRecord};
-use node::Node;
+use compat::node::Node;
 
 const KILLS: u32 = 50;
 const GIGABYTES: u64 = 2;

@@ -1,13 +1,10 @@
 //! A cluster of several nodes under Kafka's own tools: what is asked of the controller, whichever broker is asked.
 
-mod clients;
-mod node;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clients::kafka_tool;
-use node::Node;
+use compat::clients::kafka_tool;
+use compat::node::Node;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";

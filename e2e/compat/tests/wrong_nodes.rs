@@ -1,10 +1,8 @@
 //! Nodes that do not belong where they are started: each is refused, in words that say what to do, and harms nobody.
 
-mod node;
-
 use std::time::{Duration, Instant};
 
-use node::Node;
+use compat::node::Node;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

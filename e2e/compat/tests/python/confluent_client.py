@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
 )
 
 BROKER = sys.argv[1]
+REPLICAS = int(sys.argv[2])
 RECORDS = 1000
 
 
@@ -61,9 +62,9 @@ def poll_all(client, count, seconds=30):
 
 def administration(admin):
     step("topics: create, grow, describe, refuse")
-    results(admin.create_topics([NewTopic("t", 2, 1, config={"retention.ms": "86400000"})]))
+    results(admin.create_topics([NewTopic("t", 2, REPLICAS, config={"retention.ms": "86400000"})]))
     expect_error("TOPIC_ALREADY_EXISTS", lambda: results(admin.create_topics([NewTopic("t", 1, 1)])))
-    expect_error("INVALID_REPLICATION_FACTOR", lambda: results(admin.create_topics([NewTopic("u", 1, 3)])))
+    expect_error("INVALID_REPLICATION_FACTOR", lambda: results(admin.create_topics([NewTopic("u", 1, REPLICAS + 2)])))
     expect_error("TOPIC_EXCEPTION", lambda: results(admin.create_topics([NewTopic("no spaces", 1, 1)])))
     expect_error(
         "INVALID_CONFIG", lambda: results(admin.create_topics([NewTopic("u", 1, 1, config={"nope": "1"})]))
@@ -102,8 +103,8 @@ def producing():
 
     step("a record that is too large, and a record without a key in a compacted topic")
     admin = AdminClient({"bootstrap.servers": BROKER})
-    small = NewTopic("small", 1, 1, config={"max.message.bytes": "1000"})
-    results(admin.create_topics([small, NewTopic("compacted", 1, 1, config={"cleanup.policy": "compact"})]))
+    small = NewTopic("small", 1, REPLICAS, config={"max.message.bytes": "1000"})
+    results(admin.create_topics([small, NewTopic("compacted", 1, REPLICAS, config={"cleanup.policy": "compact"})]))
     for topic, value, code in [("small", "x" * 5000, "MSG_SIZE_TOO_LARGE"), ("compacted", "x", "INVALID_RECORD")]:
         failures.clear()
         producer = Producer({"bootstrap.servers": BROKER})
@@ -192,7 +193,7 @@ def following(admin):
 
 def main():
     admin = AdminClient({"bootstrap.servers": BROKER})
-    assert len(results({"cluster": admin.describe_cluster()})["cluster"].nodes) == 1
+    assert len(results({"cluster": admin.describe_cluster()})["cluster"].nodes) == REPLICAS
     administration(admin)
     producing()
     grouping()

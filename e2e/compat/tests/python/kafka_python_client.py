@@ -10,6 +10,7 @@ from kafka.errors import TopicAlreadyExistsError
 from kafka.structs import OffsetAndMetadata
 
 BROKER = sys.argv[1]
+REPLICAS = int(sys.argv[2])
 RECORDS = 500
 
 
@@ -29,9 +30,9 @@ def drain(consumer, count, seconds=30):
 def main():
     admin = KafkaAdminClient(bootstrap_servers=BROKER)
     step("topics: create, refuse, grow, list, describe")
-    admin.create_topics([NewTopic("t", 2, 1, topic_configs={"retention.ms": "3600000"})])
+    admin.create_topics([NewTopic("t", 2, REPLICAS, topic_configs={"retention.ms": "3600000"})])
     try:
-        admin.create_topics([NewTopic("t", 2, 1)])
+        admin.create_topics([NewTopic("t", 2, REPLICAS)])
         raise AssertionError("created twice")
     except TopicAlreadyExistsError:
         pass

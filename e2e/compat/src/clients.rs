@@ -1,7 +1,5 @@
 //! How the tests run other people's clients: Kafka's own tools, Python packages from PyPI, kcat.
 
-#![allow(dead_code, reason = "shared by tests that use parts of it")]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -9,17 +7,25 @@ use std::process::{Command, Output, Stdio};
 const PACKAGES: [&str; 2] = ["confluent-kafka==2.16.1", "kafka-python==3.0.12"];
 
 /// Runs one of Kafka's own tools and gives back what it printed; fails with all of it if the tool fails.
-pub(crate) fn kafka_tool(class: &str, arguments: &[&str]) -> String {
+pub fn kafka_tool(class: &str, arguments: &[&str]) -> String {
     let output = kafka_tool_command(class, arguments).output().expect("KAFKA_PEER can be run");
     printed(class, output)
 }
 
 /// One of Kafka's own tools with something on its standard input.
-pub(crate) fn kafka_tool_with_input(class: &str, arguments: &[&str], input: &str) -> String {
+pub fn kafka_tool_with_input(class: &str, arguments: &[&str], input: &str) -> String {
     printed(class, with_input(kafka_tool_command(class, arguments), input))
 }
 
-pub(crate) fn kafka_tool_command(class: &str, arguments: &[&str]) -> Command {
+/// One of Kafka's own tools against a cluster, with these words as its arguments and something on its standard input.
+pub fn kafka_tool_on(bootstrap: &str, class: &str, arguments: &str, input: &str) -> String {
+    let mut all = vec!["--bootstrap-server", bootstrap];
+    all.extend(arguments.split_whitespace());
+    kafka_tool_with_input(class, &all, input)
+}
+
+/// The command that runs one of Kafka's own tools.
+pub fn kafka_tool_command(class: &str, arguments: &[&str]) -> Command {
     let peer = std::env::var_os("KAFKA_PEER").expect("KAFKA_PEER names a program that runs Kafka's tools");
     let mut command = Command::new(peer);
     command.arg("tool").arg(class).args(arguments).stdin(Stdio::null());
@@ -27,14 +33,14 @@ pub(crate) fn kafka_tool_command(class: &str, arguments: &[&str]) -> Command {
 }
 
 /// kcat waits for ever where another client gives up; a minute is an age for what is asked of it here.
-pub(crate) fn kcat(arguments: &[&str], input: &str) -> String {
+pub fn kcat(arguments: &[&str], input: &str) -> String {
     let mut command = Command::new("timeout");
     command.args(["60", "kcat"]).args(arguments);
     printed("kcat", with_input(command, input))
 }
 
 /// Runs a script of `tests/python` with the clients installed.
-pub(crate) fn python(script: &str, arguments: &[&str]) -> String {
+pub fn python(script: &str, arguments: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
     let output = Command::new(interpreter()).arg(path).args(arguments).output().expect("Python can be run");
     printed(script, output)

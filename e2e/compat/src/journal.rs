@@ -1,8 +1,6 @@
 //! A journal: numbered records from one idempotent producer, and the check that each that was acknowledged is there, once, at
 //! its place.
 
-#![allow(clippy::print_stdout, dead_code, reason = "shared by tests that use parts of it and report")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,17 +13,17 @@ use client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord};
 use crate::node::consume;
 
 /// A topic of one partition.
-pub(crate) const TOPIC: &str = "journal";
+pub const TOPIC: &str = "journal";
 
 /// What the times of a run follow from; `KILL_SEED` repeats them.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     let seed = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(seed_of_now);
     println!("KILL_SEED={seed}");
     seed
 }
 
 /// Sends numbered records until it is told to stop; answers which were acknowledged, and where.
-pub(crate) async fn produce(client: Client, stopping: Arc<AtomicBool>, seed: u64) -> BTreeMap<u64, i64> {
+pub async fn produce(client: Client, stopping: Arc<AtomicBool>, seed: u64) -> BTreeMap<u64, i64> {
     let config = ProducerConfig {
         linger: Duration::from_millis(1),
         batch_bytes: 32 << 10,
@@ -71,7 +69,7 @@ fn value_len(number: u64) -> usize {
 }
 
 /// Reads the journal and compares it with what was acknowledged.
-pub(crate) async fn check(client: Client, acknowledged: &BTreeMap<u64, i64>) {
+pub async fn check(client: Client, acknowledged: &BTreeMap<u64, i64>) {
     let end = acknowledged.values().copied().max().expect("something was acknowledged") + 1;
     let records = consume(client, TOPIC, 0, end).await;
     assert!(records.len() >= acknowledged.len(), "{} of {} are there", records.len(), acknowledged.len());
@@ -93,7 +91,7 @@ pub(crate) async fn check(client: Client, acknowledged: &BTreeMap<u64, i64>) {
 }
 
 /// The next of a sequence of numbers that look random.
-pub(crate) fn next(random: &mut u64) -> u64 {
+pub fn next(random: &mut u64) -> u64 {
     *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *random >> 33
 }

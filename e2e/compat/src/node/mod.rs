@@ -1,18 +1,13 @@
 //! One broker as a process that can be killed: its folder, its configuration, its life.
 
-#![allow(
-    dead_code,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "shared by tests that use parts of it and report"
-)]
-
+mod place;
 mod several;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,63 +16,77 @@ use client::admin::{Admin, NewTopic};
 use client::consumer::{ConsumedRecord, FetchConfig, Fetcher, OffsetReset};
 use client::{Client, ClientConfig};
 
+pub use place::{ADMIN_PORT, CONTROLLER_PORT, KAFKA_PORT, Place};
+
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a node is given to take a connection and to answer: one that is stopped does neither.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 const TOKEN: &str = "token-of-the-tests";
 
 /// A broker's folder and its process, if it runs; killed when it is dropped.
-pub(crate) struct Node {
+#[derive(Debug)]
+pub struct Node {
+    id: usize,
     folder: PathBuf,
-    port: u16,
-    admin_port: u16,
+    place: Place,
     child: Option<Child>,
 }
 
 impl Node {
     /// Founds a cluster of one node in `folder`, with these broker configs.
-    pub(crate) fn found(folder: &Path, configs: &[(&str, &str)]) -> Node {
-        let (port, admin_port, controller_port) = (free_port(), free_port(), free_port());
-        let mut node = Node { folder: folder.to_owned(), port, admin_port, child: None };
-        std::fs::write(folder.join("token"), TOKEN).expect("a token");
-        let configs: String = configs.iter().map(|(key, value)| format!("  {key}: \"{value}\"\n")).collect();
-        let configs = if configs.is_empty() { String::new() } else { format!("config:\n{configs}") };
-        let yaml = format!(
-            "nodeId: 0\nroles: [broker, controller]\ndataDirs: [{data}]\n\
-             listeners:\n- name: plain\n  bind: 127.0.0.1:{port}\n  advertised: {{host: 127.0.0.1, port: {port}}}\n\
-             controller: {{bind: \"127.0.0.1:{controller_port}\"}}\n\
-             admin: {{bind: \"127.0.0.1:{admin_port}\", tokenFile: {token}}}\n{configs}",
-            data = node.data_dir().display(),
-            token = folder.join("token").display(),
-        );
-        std::fs::write(folder.join("broker.yaml"), yaml).expect("a configuration");
+    pub fn found(folder: &Path, configs: &[(&str, &str)]) -> Node {
+        let mut node = Node::new(0, folder, Place::on_loopback());
+        node.configure(&[], configs);
         node.start();
-        let state: serde_json::Value = serde_json::from_str(&node.wait_http("/v1/state")).expect("JSON");
-        let founding = serde_json::json!({
-            "clusterId": "Y2x1c3Rlci1vZi10ZXN0cw",
-            "voters": [{"id": 0, "directoryId": state["directoryId"]}],
-        });
-        let (status, body) = node.http("POST", "/v1/bootstrap", &founding.to_string()).expect("an answer");
-        assert_eq!(status, 200, "{body}");
-        node.wait_http("/readyz");
+        let voter = node.voter();
+        node.bootstrap_with(&[voter]);
+        node.wait_ready();
         node
     }
 
-    pub(crate) fn data_dir(&self) -> PathBuf {
+    /// A node that has no configuration yet.
+    pub fn new(id: usize, folder: &Path, place: Place) -> Node {
+        std::fs::create_dir_all(folder).expect("a folder");
+        std::fs::write(folder.join("token"), TOKEN).expect("a token");
+        Node { id, folder: folder.to_owned(), place, child: None }
+    }
+
+    /// Its number in the cluster.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Where its topics are.
+    pub fn data_dir(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    pub(crate) fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    /// Where it listens.
+    pub fn host(&self) -> &str {
+        &self.place.host
+    }
+
+    /// For clients.
+    pub fn bootstrap(&self) -> String {
+        format!("{}:{KAFKA_PORT}", self.place.host)
+    }
+
+    /// Whether there is a process.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("it is ours").is_none())
     }
 
     /// What the node has logged, of all its lives.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// Starts the process and does not wait for it.
-    pub(crate) fn start(&mut self) {
+    pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
-        let child = Command::new(binary())
+        let mut words = self.place.launcher.iter().map(OsString::from).chain([binary().into_os_string()]);
+        let child = Command::new(words.next().expect("the binary at least"))
+            .args(words)
             .args(["broker", "--config"])
             .arg(self.folder.join("broker.yaml"))
             .stdin(Stdio::null())
@@ -88,26 +97,27 @@ impl Node {
         self.child = Some(child);
     }
 
-    pub(crate) fn wait_ready(&mut self) {
+    /// Until it serves.
+    pub fn wait_ready(&mut self) {
         self.wait_http("/readyz");
     }
 
     /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
     }
 
     /// Sends a signal to the process, which lives on.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
         assert!(status.success());
     }
 
     /// SIGTERM; the node writes everything down.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let mut child = self.child.take().expect("it runs");
         let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
         assert!(status.success());
@@ -115,7 +125,8 @@ impl Node {
         assert!(status.success(), "the node did not stop cleanly:\n{}", self.log());
     }
 
-    pub(crate) fn client(&self) -> Client {
+    /// A client that tries again soon.
+    pub fn client(&self) -> Client {
         let mut config = ClientConfig::new(&self.bootstrap());
         config.retry_backoff = Duration::from_millis(10);
         config.retry_backoff_max = Duration::from_millis(100);
@@ -123,7 +134,7 @@ impl Node {
     }
 
     /// A topic of one partition.
-    pub(crate) async fn create_topic(&self, name: &str, configs: &[(&str, &str)]) {
+    pub async fn create_topic(&self, name: &str, configs: &[(&str, &str)]) {
         let configs: BTreeMap<String, String> =
             configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let topic =
@@ -131,6 +142,7 @@ impl Node {
         Admin::new(self.client()).create_topic(&topic).await.expect("the topic is created");
     }
 
+    /// What is answered to a GET, once it is.
     fn wait_http(&mut self, path: &str) -> String {
         let begin = Instant::now();
         loop {
@@ -145,9 +157,11 @@ impl Node {
     }
 
     /// One request over a connection of its own; status and body.
-    pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    pub fn http(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+        let mut addresses = (self.place.host.as_str(), ADMIN_PORT).to_socket_addrs()?;
+        let address = addresses.next().ok_or(std::io::ErrorKind::NotFound)?;
+        let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT)?;
+        stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\
@@ -172,7 +186,7 @@ impl Drop for Node {
 }
 
 /// All records of a topic's only partition, from an offset to `end`.
-pub(crate) async fn consume(client: Client, topic: &str, from: i64, end: i64) -> Vec<ConsumedRecord> {
+pub async fn consume(client: Client, topic: &str, from: i64, end: i64) -> Vec<ConsumedRecord> {
     let config =
         FetchConfig { reset: OffsetReset::Fail, partition_max_bytes: 8 << 20, ..FetchConfig::default() };
     let mut fetcher = Fetcher::new(client, config);
@@ -194,15 +208,14 @@ pub(crate) async fn consume(client: Client, topic: &str, from: i64, end: i64) ->
 }
 
 /// The binary under test: `TAFFRAIL_BIN`, or what lies beside the test.
-pub(crate) fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(binary) = std::env::var_os("TAFFRAIL_BIN") {
         return binary.into();
     }
     let test = std::env::current_exe().expect("a running test");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    profile.join("taffrail")
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    let above = test.ancestors().skip(1).map(|folder| folder.join("taffrail"));
+    above
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("target/PROFILE/taffrail above the test, or TAFFRAIL_BIN")
 }
