@@ -67,6 +67,16 @@ sim-test: ## Tests of the simulation: fixed seeds, and the proof that its checke
 compat: build ## Real clients against the real binary. Needs Java, Maven, Python and kcat
 	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package compat -- --test-threads=1
 
+MINUTES ?= 60
+.PHONY: chaos
+chaos: build ## Real processes under faults of processes, networks and disks: make chaos MINUTES=60 SEED=1
+	cargo build --profile $(PROFILE) --package chaos
+	TAFFRAIL_BIN=$(abspath $(BINARY)) MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) $(TARGET_DIR)/$(PROFILE)/chaos
+
+.PHONY: chaos-test
+chaos-test: build ## The same for three minutes, with a seed that stays. Needs iproute2 and nftables, root or user namespaces
+	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package chaos -- --nocapture
+
 .PHONY: e2e
 e2e: build ## The operator on a kind cluster. Needs docker, kind, kubectl, helm and kcat
 	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package kind-e2e
