@@ -39,20 +39,8 @@ pub fn kcat_produces_consumes_and_lists(broker: &str) {
     assert!(earliest.contains("offset 0"), "{earliest}");
 
     let earliest = ["-X", "auto.offset.reset=earliest"];
-    let group = [
-        "-b",
-        broker,
-        "-G",
-        "kcat-readers",
-        earliest[0],
-        earliest[1],
-        "-c",
-        "1500",
-        "-q",
-        "-f",
-        "%s\n",
-        "trades",
-    ];
+    let group =
+        ["-b", broker, "-G", "kcat", earliest[0], earliest[1], "-c", "1500", "-q", "-f", "%s\n", "trades"];
     assert_eq!(kcat(&group, "").lines().count(), 1500);
 }
 
