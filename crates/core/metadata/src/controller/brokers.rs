@@ -90,10 +90,10 @@ impl Controller {
         }
         let epoch = self.image.next_broker_epoch();
         let is_clean = known.is_some_and(|known| registration.previous_epoch == Some(known.epoch));
-        // No directory that it had is there: its disk was replaced, or wiped.
+        // A directory that it had is not there: a disk was replaced, or wiped. What lay in it only the broker knew.
         let is_wiped = known.is_some_and(|known| {
             let is_there = |directory: &Uuid| registration.directories.contains(directory);
-            !known.directories.is_empty() && !known.directories.iter().any(is_there)
+            !known.directories.iter().all(is_there)
         });
         let event = match (is_clean, is_wiped) {
             (true, _) => BrokerEvent::Goes(broker),

@@ -19,7 +19,7 @@ pub(super) enum BrokerEvent {
     Goes(BrokerId),
     /// As `Goes`, and it may have lost records that it had acknowledged.
     LosesRecords(BrokerId),
-    /// As `Goes`, and none of the directories that it had is there any more.
+    /// As `Goes`, and a directory that it had is not there any more.
     LosesEverything(BrokerId),
 }
 

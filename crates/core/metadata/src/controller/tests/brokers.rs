@@ -71,10 +71,16 @@ impl Office {
 
     /// Its disk is another one.
     fn register_wiped(&mut self, now: Now, id: i32, life: u8) {
+        self.register_with(now, id, life, &[200 + life]);
+    }
+
+    /// It has these directories.
+    fn register_with(&mut self, now: Now, id: i32, life: u8, directories: &[u8]) {
+        let directory = |name: &u8| Uuid::from_random([*name; 16]);
         let registration = BrokerRegistration {
             broker: BrokerId(id),
             incarnation: Uuid::from_random([life; 16]),
-            directories: vec![Uuid::from_random([200 + life; 16])],
+            directories: directories.iter().map(directory).collect(),
             ..BrokerRegistration::default()
         };
         self.run(now, Command::RegisterBroker(registration)).unwrap();
@@ -360,6 +366,19 @@ fn a_broker_with_an_empty_disk_is_not_the_last_that_is_known_to_have_led() {
     office.register(at(1), 1, 2, None).unwrap();
     assert_eq!(office.partition("t").last_known_elr, [BrokerId(1)]);
     office.register_wiped(at(6_000), 1, 3);
+    office.beat(at(6_001), 1);
+    assert_eq!(office.seen("t"), (-1, vec![], vec![]));
+}
+
+#[test]
+fn a_broker_that_lost_one_of_its_disks_may_have_lost_any_partition() {
+    let mut office = Office::with_brokers(2);
+    office.create("t", 1, &[1, 2], &[]);
+    office.fence(2);
+    office.fence(1);
+    office.register_with(at(1), 1, 2, &[101, 51]);
+    assert_eq!(office.partition("t").last_known_elr, [BrokerId(1)], "a second disk was added");
+    office.register_with(at(6_000), 1, 3, &[101, 52]);
     office.beat(at(6_001), 1);
     assert_eq!(office.seen("t"), (-1, vec![], vec![]));
 }
