@@ -1,3 +1,5 @@
+//! What the bound promises, on a fake disk.
+
 use std::collections::BTreeSet;
 
 use types::{Offset, PartitionId, Timestamp, TopicId, TopicPartition, Uuid};
