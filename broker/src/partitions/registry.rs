@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use config::TopicConfig;
 use metadata::{Image, PartitionImage};
 use replication::ReplicaLog;
-use storage::{DataDir, FoundLog, OpenLogError, Shutdown};
-use types::{ErrorCode, Now, PartitionId, TopicId, TopicPartition};
+use storage::{DataDir, FoundLog, Log, LogConfig, OpenLogError, Recovered, Shutdown};
+use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId, TopicPartition};
 
 use super::partition::producers;
 use super::{Assignment, CleanerState, Errands, LogDirs, Partition, ReplicaSettings, log_config};
@@ -141,7 +141,7 @@ impl Partitions {
         let OpenPartition { topic_name, id, assignment, config } = open;
         let log_config = log_config(&topic_name, &config);
         let dir = self.log_dirs.choose(id)?;
-        let opened = dir.data_dir().create_or_open_log(&topic_name, id, log_config, now.wall);
+        let opened = self.open_log(dir.data_dir(), &topic_name, id, log_config, now.wall);
         let (mut log, recovered) = opened.inspect_err(|error| {
             dir.lost_replica();
             if let OpenLogError::Io(error) = error {
@@ -176,6 +176,28 @@ impl Partitions {
         // Whoever was woken when it took its role may have looked before it was here.
         self.errands.stir();
         Ok(partition)
+    }
+
+    /// Opens a log. One of the same name that is another topic's is set aside: the image, which is newer than the disk, has
+    /// this topic under the name, so that the other was deleted when this node did not run, or could not delete it.
+    fn open_log(
+        &self,
+        dir: &DataDir,
+        topic: &str,
+        id: TopicPartition,
+        config: LogConfig,
+        now: Timestamp,
+    ) -> Result<(Log, Recovered), OpenLogError> {
+        let other = match dir.create_or_open_log(topic, id, config.clone(), now) {
+            Err(OpenLogError::OtherTopic { found, .. }) => TopicPartition { topic: found, ..id },
+            opened => return opened,
+        };
+        if self.get(other).is_some() {
+            return Err(io::Error::other("the topic that had this name is still open here").into());
+        }
+        let path = dir.mark_stray(&FoundLog { name: topic.to_owned(), topic_partition: other })?;
+        tracing::warn!(path = %path.display(), "set the log of a deleted topic aside");
+        dir.create_or_open_log(topic, id, config, now)
     }
 
     /// Gives up a replica that the cluster no longer knows or no longer wants here, and deletes its log.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use config::{BrokerLayers, Overrides, TopicConfig};
 use record::{BatchBuilder, BatchHeader, Batches, Compression};
 use replication::{Acks, Appended, PartitionState};
-use storage::DataDir;
+use storage::{DataDir, Disk};
 use storage::fake::{Crash, FakeDisk};
 use tokio::sync::oneshot::error::TryRecvError;
 use types::{
@@ -359,6 +359,22 @@ fn a_topic_of_the_same_name_is_another_topic() {
     assert_eq!(again.bounds().log_end, Offset(0), "it begins empty");
     assert_eq!(find(TopicRef::Id(id(1).topic), 0), Err(ErrorCode::UnknownTopicId));
     assert_eq!(find(TopicRef::Name("t"), 0), Ok(id(2).topic));
+}
+
+#[test]
+fn a_topic_that_came_anew_while_the_node_was_down_begins_empty_and_the_old_log_is_set_aside() {
+    let disk = FakeDisk::new(19);
+    let before = partitions(&disk);
+    let partition = open(&before, "t", 1, &[]);
+    appended(&partition, batch(3, None)).unwrap();
+    drop((partition, before));
+    disk.restart(Crash::Process);
+    let after = partitions(&disk);
+    let partition = open(&after, "t", 2, &[]);
+    assert_eq!((partition.bounds().log_start, partition.bounds().log_end), (Offset(0), Offset(0)));
+    assert_eq!(appended(&partition, batch(1, None)), Ok(Offset(0)));
+    let names = disk.read_dir(Path::new("/data")).unwrap().into_iter().map(|entry| entry.name);
+    assert_eq!(names.filter(|name| name.starts_with("t-0.") && name.ends_with("-stray")).count(), 1);
 }
 
 #[test]
