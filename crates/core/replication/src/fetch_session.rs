@@ -149,7 +149,7 @@ impl FetchSession {
                 self.partitions.iter().enumerate().map(|(i, cached)| (cached.key.clone(), i)).collect();
             for (key, request) in wanted {
                 if let Some(&position) = positions.get(&key) {
-                    self.partitions[position].request = request;
+                    self.partitions[position].asked_again(request);
                     continue;
                 }
                 positions.insert(key.clone(), self.partitions.len());
@@ -213,19 +213,34 @@ impl FetchSession {
 }
 
 impl Cached {
+    fn asked_again(&mut self, request: PartitionRequest) {
+        if request.current_leader_epoch != self.request.current_leader_epoch {
+            // What was on its way to a follower of the epoch before was not taken in.
+            self.high_watermark = Offset(-1);
+        }
+        self.request = request;
+    }
+
     /// Whether the answer says something that the requester does not know.
     fn take_note(&mut self, answer: &PartitionAnswer) -> bool {
         let is_new = answer.has_records
             || answer.is_notable
             || !answer.error.is_none()
             || answer.high_watermark != self.high_watermark
-            || answer.log_start != self.log_start;
+            || answer.log_start != self.log_start
+            || self.is_behind(answer.log_start);
         self.high_watermark = answer.high_watermark;
         self.log_start = answer.log_start;
-        if !answer.error.is_none() {
-            // The next good answer is news again, whatever it holds.
+        if !answer.error.is_none() || answer.is_notable {
+            // The next good answer is news again, whatever it holds: this one is heard for something else.
             self.high_watermark = Offset(-1);
         }
         is_new
+    }
+
+    /// A follower that still says it begins earlier was told in vain: it had other things to do, or too few records to
+    /// begin there.
+    fn is_behind(&self, log_start: Offset) -> bool {
+        self.request.log_start >= Offset(0) && self.request.log_start < log_start
     }
 }

@@ -109,6 +109,41 @@ fn an_incremental_response_holds_only_news() {
 }
 
 #[test]
+fn who_was_told_in_vain_is_told_again() {
+    let mut sessions = sessions(10);
+    let full = sessions.open(at(0), &request(0, 0, &[0])).unwrap();
+    sessions.answer(&full, &[quiet(0, 5)]);
+    let mut epoch = 0;
+    let mut next =
+        |sessions: &mut FetchSessions, wanted: Vec<_>, answer: (SessionPartition, PartitionAnswer)| {
+            epoch += 1;
+            let asked = FetchSessionRequest { partitions: wanted, ..request(1000, epoch, &[]) };
+            let context = sessions.open(at(1), &asked).unwrap();
+            sessions.answer(&context, &[answer])
+        };
+    assert_eq!(next(&mut sessions, vec![], quiet(0, 5)), [false]);
+
+    let (key, answer) = quiet(0, 6);
+    assert_eq!(next(&mut sessions, vec![], (key, PartitionAnswer { is_notable: true, ..answer })), [true]);
+    assert_eq!(next(&mut sessions, vec![], quiet(0, 6)), [true], "it heard where the logs diverge, no more");
+    assert_eq!(next(&mut sessions, vec![], quiet(0, 6)), [false]);
+
+    let (key, wanted) = wants(0, 0);
+    let in_epoch = PartitionRequest { current_leader_epoch: LeaderEpoch(4), ..wanted };
+    assert_eq!(next(&mut sessions, vec![(key.clone(), in_epoch)], quiet(0, 6)), [true], "the epoch is new");
+    assert_eq!(next(&mut sessions, vec![], quiet(0, 6)), [false]);
+
+    let begins_at = |log_start| (key.clone(), PartitionRequest { log_start: Offset(log_start), ..in_epoch });
+    let starts_at_3 = || {
+        let (key, answer) = quiet(0, 6);
+        (key, PartitionAnswer { log_start: Offset(3), ..answer })
+    };
+    assert_eq!(next(&mut sessions, vec![begins_at(0)], starts_at_3()), [true]);
+    assert_eq!(next(&mut sessions, vec![], starts_at_3()), [true], "it still begins at 0");
+    assert_eq!(next(&mut sessions, vec![begins_at(3)], starts_at_3()), [false]);
+}
+
+#[test]
 fn partitions_that_got_records_go_to_the_end() {
     let mut sessions = sessions(10);
     let full = sessions.open(at(0), &request(0, 0, &[0, 1, 2])).unwrap();
