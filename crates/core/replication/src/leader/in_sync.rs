@@ -209,8 +209,11 @@ impl Leader {
             true => remote.eligible.is_some(),
             false => remote.is_eligible(),
         };
+        // What DeleteRecords has removed would be there again if it led. It hears where the log begins with each answer.
+        let begins_late_enough = remote.log_start.is_some_and(|start| start >= self.log.log_start);
         !self.isr.committed().contains(&broker)
             && is_eligible
+            && begins_late_enough
             && remote.log_end.is_some_and(|end| end >= required)
     }
 

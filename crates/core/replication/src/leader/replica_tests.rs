@@ -174,6 +174,16 @@ fn a_follower_joins_at_the_high_watermark_and_counts_at_once() {
 }
 
 #[test]
+fn who_begins_before_what_was_deleted_does_not_join() {
+    let mut leader = leader(&[0, 1], 1, 10);
+    handle(&mut leader, at(0), Event::LogStartMoved { to: Offset(5) });
+    fetch(&mut leader, at(1), at_offset(1, 10));
+    assert_eq!(fetch(&mut leader, at(1), at_offset(2, 10)), [], "it would show deleted records");
+    let told = FollowerFetch { log_start: Offset(5), ..at_offset(2, 10) };
+    assert_eq!(fetch(&mut leader, at(1), told), [proposal(0, 5, &[known(0), known(1), known(2)])]);
+}
+
+#[test]
 fn who_is_not_eligible_does_not_join() {
     let cases = [
         ("fenced or shutting down", None),
