@@ -453,3 +453,22 @@ fn a_follower_whose_records_are_all_deleted_at_the_leader_begins_again() {
     cluster.assert_equal();
     assert_eq!(cluster.state().isr.len(), 2);
 }
+
+#[test]
+fn a_follower_whose_disk_is_full_deletes_later_and_goes_on() {
+    let mut cluster = Cluster::new(2, &[]);
+    for sequence in 0..5 {
+        cluster.append(0, batch(b"a", sequence), Acks::All);
+    }
+    cluster.settle();
+    cluster.nodes[1].disk.set_capacity(0);
+    assert_eq!(cluster.replica(0).delete_records(cluster.now(), Some(Offset(3))), Ok(Offset(3)));
+    cluster.settle();
+    assert!(cluster.replica(1).is_online(), "there is nothing wrong with its log");
+    assert_eq!(cluster.replica(1).bounds().log_start, Offset(0));
+    cluster.nodes[1].disk.set_capacity(1 << 40);
+    cluster.append(0, batch(b"b", 5), Acks::All);
+    cluster.settle();
+    let bounds = cluster.replica(1).bounds();
+    assert_eq!((bounds.log_start, bounds.log_end), (Offset(3), Offset(6)));
+}

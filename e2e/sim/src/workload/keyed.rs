@@ -21,8 +21,9 @@ use crate::random::Random;
 const KEYS: u64 = 6;
 /// One record of so many deletes its key.
 const TOMBSTONE_ONE_IN: u64 = 8;
-/// How long a tombstone stays. Who takes longer to read may have seen a value and miss that it was deleted.
-pub const DELETE_RETENTION: Duration = Duration::from_secs(2);
+/// How long a tombstone stays: longer than any replica is away, or a value would come back with it; and who takes longer to
+/// read may have seen a value and miss that it was deleted.
+pub const DELETE_RETENTION: Duration = Duration::from_secs(30);
 /// How often a reader asks at most until it has read what there was.
 const POLLS_MAX: usize = 200;
 
