@@ -8,8 +8,8 @@ use bytes::Bytes;
 use config::{BrokerLayers, Overrides, TopicConfig};
 use record::{BatchBuilder, BatchHeader, Batches, Compression};
 use replication::{Acks, Appended, PartitionState};
-use storage::{DataDir, Disk};
 use storage::fake::{Crash, FakeDisk};
+use storage::{DataDir, Disk};
 use tokio::sync::oneshot::error::TryRecvError;
 use types::{
     BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, Now, Offset, PartitionEpoch, PartitionId,
