@@ -122,8 +122,9 @@ fn too_few(sight: &ScaleSight) -> Option<ScaleStep> {
     let is_too_wide = i32::try_from(*replicas).is_ok_and(|replicas| replicas > sight.wanted);
     is_too_wide.then(|| {
         let wanted = sight.wanted;
+        let brokers = if wanted == 1 { "broker" } else { "brokers" };
         ScaleStep::Blocked(format!(
-            "topic {topic} has {replicas} replicas and there would be {wanted} brokers: lower its replicas, or write {replicas}"
+            "topic {topic} has {replicas} replicas and there would be {wanted} {brokers}: lower its replicas, or write {replicas}"
         ))
     })
 }
