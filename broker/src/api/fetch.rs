@@ -57,7 +57,7 @@ pub(crate) async fn handle(
         FetchContext::Incremental { partitions, .. } => partitions.clone(),
     };
     let read = Reading::new(node, context, &request, wanted).finish(node).await;
-    let mut reply = answer(node, &session, read, Asker::of(context, &request));
+    let mut reply = answer(node, &session, read);
     name_leaders(node, context, &mut reply.response);
     reply
 }
@@ -174,7 +174,7 @@ impl Reading {
         }
     }
 
-    async fn finish(mut self, node: &Node) -> Vec<Target> {
+    async fn finish(mut self, node: &Node) -> Reading {
         loop {
             // Subscribed before reading, so that what comes in meanwhile wakes the wait below.
             let mut watches: Vec<_> = self
@@ -184,7 +184,7 @@ impl Reading {
                 .map(|p| p.watch())
                 .collect();
             if self.read(node) || watches.is_empty() {
-                return self.targets;
+                return self;
             }
             let _waits = Waits::for_more(&node.metrics.waiting.fetch);
             let moved = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
@@ -192,9 +192,9 @@ impl Reading {
                 _ = moved => {}
                 () = tokio::time::sleep_until(self.deadline) => {
                     self.read(node);
-                    return self.targets;
+                    return self;
                 }
-                () = node.stopping.cancelled() => return self.targets,
+                () = node.stopping.cancelled() => return self,
             }
         }
     }
@@ -391,11 +391,8 @@ fn session_request(request: &FetchRequest, by_id: bool) -> FetchSessionRequest {
     }
 }
 
-fn answer(node: &Node, session: &FetchContext, targets: Vec<Target>, asker: Asker) -> Reply<FetchResponse> {
-    let limits = match asker {
-        Asker::Consumer { .. } => None,
-        Asker::Follower { .. } => node.throttle.limits(),
-    };
+fn answer(node: &Node, session: &FetchContext, read: Reading) -> Reply<FetchResponse> {
+    let Reading { targets, asker, limits, .. } = read;
     let facts: Vec<_> = targets.iter().map(|target| (target.key.clone(), target.outcome.facts())).collect();
     let selected = node.fetch_sessions.lock().answer(session, &facts);
     let mut reply =
@@ -413,8 +410,7 @@ fn answer(node: &Node, session: &FetchContext, targets: Vec<Target>, asker: Aske
                     node.throttle.took(limits, partition.id(), broker, bytes as usize);
                 }
             }
-            (Err(_), Asker::Follower { .. }) => {}
-            (Err(_), Asker::Consumer { .. }) => {}
+            (Err(_), _) => {}
         }
         let data = outcome.into_wire(key.partition, asker, &mut reply);
         topic_response(&mut reply.response, key.topic).partitions.push(data);
