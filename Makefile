@@ -69,7 +69,7 @@ compat: build ## Real clients against the real binary. Needs Java, Maven, Python
 
 MINUTES ?= 60
 .PHONY: chaos
-chaos: build ## Real processes under faults of processes, networks and disks: make chaos MINUTES=60 SEED=1
+chaos: build ## Real processes under faults of processes, networks and disks: make chaos MINUTES=60 SEED=1 KEEP=folder
 	cargo build --profile $(PROFILE) --package chaos
 	TAFFRAIL_BIN=$(abspath $(BINARY)) MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) $(TARGET_DIR)/$(PROFILE)/chaos
 

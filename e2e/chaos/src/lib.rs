@@ -19,7 +19,6 @@ pub mod cluster;
 pub mod coverage;
 pub mod ledger;
 pub mod network;
-pub mod random;
 pub mod replicas;
 pub mod round;
 pub mod sandbox;

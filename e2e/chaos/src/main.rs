@@ -1,14 +1,16 @@
 //! `chaos`: rounds until the time is over. `MINUTES` and `SEED` say how long and which; `KAFKA_PEER` names a program that runs
-//! Kafka's tools, `TAFFRAIL_BIN` the binary under test.
+//! Kafka's tools, `TAFFRAIL_BIN` the binary under test; `NODES` how many, if not three and five in turn;
+//! `KEEP` is a folder for what is left of a round with a violation.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to a terminal")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
+use chance::Random;
 use chaos::coverage::Coverage;
-use chaos::random::Random;
 use chaos::round::Round;
 use chaos::sandbox::{self, Sandbox};
 use chaos::workload::java;
@@ -31,6 +33,7 @@ fn main() -> Result<ExitCode> {
     let seed = number("SEED")?.unwrap_or_else(seed_of_now);
     let time = Duration::from_secs_f64(60.0 * number("MINUTES")?.map_or(3.0, |minutes| minutes as f64));
     println!("SEED={seed}, {} s", time.as_secs());
+    let nodes = number("NODES")?.map(usize::try_from).transpose()?;
     let mut seeds = Random::new(seed);
     let (begin, mut total, mut failures) = (Instant::now(), Coverage::default(), 0);
     for number in 0.. {
@@ -38,9 +41,10 @@ fn main() -> Result<ExitCode> {
         if left < ROUND_MIN && number > 0 {
             break;
         }
-        let nodes = if number % 2 == 0 { 3 } else { 5 };
+        let nodes = nodes.unwrap_or(if number % 2 == 0 { 3 } else { 5 });
         let lasts = ROUND.min(left);
-        let round = Round { seed: seeds.number(), nodes, lasts, sandbox, has_java };
+        let keep = std::env::var_os("KEEP").map(PathBuf::from);
+        let round = Round { seed: seeds.number(), nodes, lasts, sandbox, has_java, keep };
         println!("round {number}: {nodes} nodes, seed {}", round.seed);
         let coverage = round.run().with_context(|| format!("round {number}"))?;
         println!("  {coverage}");

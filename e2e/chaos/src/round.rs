@@ -2,17 +2,18 @@
 //! with what is there.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use chance::Random;
 
 use crate::cluster::Cluster;
 use crate::coverage::Coverage;
 use crate::ledger::{FinalLog, Ledger, Part};
-use crate::random::Random;
 use crate::replicas;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, run};
 use crate::schedule::{Fault, Schedule, Step};
 use crate::workload::{Client, FLUSHED, JAVA, LIBRDKAFKA, PARTITIONS, PLAIN, java, librdkafka};
 
@@ -38,6 +39,8 @@ pub struct Round {
     pub sandbox: Sandbox,
     /// Whether Kafka's own tools are there.
     pub has_java: bool,
+    /// Where the nodes' folders and the producers' logs are left if something was violated.
+    pub keep: Option<PathBuf>,
 }
 
 impl Round {
@@ -51,7 +54,7 @@ impl Round {
         let clients = self.start_clients(&cluster.bootstrap(), folder.path(), &mut random, &ledger)?;
         let kinds: &[Fault] = match self.sandbox {
             Sandbox::Isolated => &Fault::ISOLATED,
-            Sandbox::Bare => &Fault::OF_PROCESSES,
+            Sandbox::Bare => Fault::OF_PROCESSES,
         };
         let mut coverage = Coverage { seeds: vec![self.seed], ..Coverage::default() };
         let begin = Instant::now();
@@ -70,6 +73,7 @@ impl Round {
         coverage.violations.clone_from(&told.violations);
         if !coverage.violations.is_empty() {
             println!("{}", cluster.report());
+            self.keep(folder.path())?;
         }
         Ok(coverage)
     }
@@ -94,6 +98,16 @@ impl Round {
         Ok(())
     }
 
+    /// Copies everything to where it outlasts the round.
+    fn keep(&self, folder: &Path) -> Result<()> {
+        let Some(keep) = &self.keep else { return Ok(()) };
+        std::fs::create_dir_all(keep)?;
+        let kept = keep.join(format!("seed-{}", self.seed));
+        run("cp", &["-a", &folder.display().to_string(), &kept.display().to_string()])?;
+        println!("everything of this round is in {}", kept.display());
+        Ok(())
+    }
+
     fn start_clients(
         &self,
         bootstrap: &str,
@@ -105,7 +119,9 @@ impl Round {
         let mut clients = Clients::default();
         for number in 1..=PRODUCERS {
             let ((bootstrap, ledger), random) = (given(), random.fork());
-            let run = move |stop: &_| librdkafka::produce(&bootstrap, number, random, &ledger, stop);
+            let log = folder.join(format!("librdkafka-{number}.log"));
+            let log = self.keep.is_some().then(|| File::create(log)).transpose()?;
+            let run = move |stop: &_| librdkafka::produce(&bootstrap, number, random, &ledger, log, stop);
             clients.producers.push(Client::start(run));
         }
         for _ in 0..CONSUMERS {

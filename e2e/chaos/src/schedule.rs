@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use chance::Random;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,17 +37,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What needs processes only.
-    pub const OF_PROCESSES: [Fault; 7] = [
-        Fault::KillOne,
-        Fault::KillLeader,
-        Fault::KillController,
-        Fault::KillTwo,
-        Fault::KillAll,
-        Fault::Restart,
-        Fault::Pause,
-    ];
-    /// What needs file systems, networks and processes of the run's own.
+    /// All kinds: first those that need processes only, then those that need file systems and networks of the run's own.
     pub const ISOLATED: [Fault; 13] = [
         Fault::KillOne,
         Fault::KillLeader,
@@ -63,6 +53,8 @@ impl Fault {
         Fault::Lossy,
         Fault::Slow,
     ];
+    /// What needs processes only.
+    pub const OF_PROCESSES: &[Fault] = Fault::ISOLATED.split_at(7).0;
 
     /// How long it lasts, in milliseconds, from and to.
     fn lasts_ms(self) -> (u64, u64) {

@@ -1,16 +1,15 @@
 //! A cluster of several nodes under Kafka's own tools: what is asked of the controller, whichever broker is asked.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use compat::clients::kafka_tool;
 use compat::node::Node;
+use compat::wait_until;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";
 const REASSIGN: &str = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
 const ELECT: &str = "org.apache.kafka.tools.LeaderElectionCommand";
-const PATIENCE: Duration = Duration::from_secs(30);
 const CONFIGS: [(&str, &str); 2] = [("default.replication.factor", "3"), ("min.insync.replicas", "2")];
 
 fn run(node: &Node, class: &str, arguments: &str) -> String {
@@ -18,14 +17,6 @@ fn run(node: &Node, class: &str, arguments: &str) -> String {
     let mut all = vec!["--bootstrap-server", &bootstrap];
     all.extend(arguments.split_whitespace());
     kafka_tool(class, &all)
-}
-
-fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !check() {
-        assert!(begin.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// A number of one broker in `/v1/state`.

@@ -5,34 +5,10 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use compat::clients::{kafka_tool_on, kcat};
 use compat::node::{CONTROLLER_PORT, Node, Place, binary};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn wait_until(what: &str, mut check: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !check() {
-        assert!(begin.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn problem(node: &mut Node, expected: &str) {
-    let begin = Instant::now();
-    loop {
-        let state = node.state();
-        let problems = state["problems"].as_array().cloned().unwrap_or_default();
-        if problems.iter().any(|problem| problem.as_str().is_some_and(|text| text.contains(expected))) {
-            assert!(node.log().contains(expected), "{}", node.log());
-            return;
-        }
-        assert!(begin.elapsed() < PATIENCE, "{expected:?} is not among {problems:?}:\n{}", node.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use compat::wait_until;
 
 /// Records of a topic that was written to by kcat, in the order of reading.
 fn consumed(nodes: &[Node], topic: &str) -> usize {
@@ -150,7 +126,7 @@ fn no_cluster_is_founded_with_a_voter_that_never_comes() {
     let (status, body) = nodes[0].http("POST", "/v1/bootstrap", &founding(&named)).expect("an answer");
     assert_eq!(status, 409, "{body}");
     assert!(body.contains("voter 2: node 2 cannot be reached"), "{body}");
-    problem(&mut nodes[0], "waiting to be bootstrapped");
+    nodes[0].wait_problem("waiting to be bootstrapped");
     // Without it there is a cluster, which works although its configuration names one more node.
     let (status, body) = nodes[0].http("POST", "/v1/bootstrap", &founding(&voters)).expect("an answer");
     assert_eq!(status, 200, "{body}");

@@ -1,24 +1,6 @@
 //! Nodes that do not belong where they are started: each is refused, in words that say what to do, and harms nobody.
 
-use std::time::{Duration, Instant};
-
 use compat::node::Node;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn problem(node: &mut Node, expected: &str) {
-    let begin = Instant::now();
-    loop {
-        let state = node.state();
-        let problems = state["problems"].as_array().cloned().unwrap_or_default();
-        if problems.iter().any(|problem| problem.as_str().is_some_and(|text| text.contains(expected))) {
-            assert!(node.log().contains(expected), "{}", node.log());
-            return;
-        }
-        assert!(begin.elapsed() < PATIENCE, "{expected:?} is not among {problems:?}:\n{}", node.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_second_process_of_one_id_is_told_so() {
@@ -26,7 +8,7 @@ fn a_second_process_of_one_id_is_told_so() {
     let mut nodes = Node::found_several(folder.path(), (2, 1), &[]);
     let mut twin = nodes[1].twin(&folder.path().join("twin"));
     twin.start();
-    problem(&mut twin, "another process lives as broker 1: give each node an id of its own");
+    twin.wait_problem("another process lives as broker 1: give each node an id of its own");
     let state = nodes[0].state();
     assert_eq!(state["cluster"]["brokers"].as_array().map(Vec::len), Some(2), "{state}");
     assert_eq!(nodes[1].http("GET", "/readyz", "").expect("an answer").0, 200, "the first one goes on");
@@ -42,6 +24,6 @@ fn a_node_of_another_cluster_is_told_so() {
     // Its disk is of one cluster, its configuration of the other.
     theirs[1].take_configuration_of(&ours[1]);
     theirs[1].start();
-    problem(&mut theirs[1], "look at its disk and its peers in broker.yaml");
+    theirs[1].wait_problem("look at its disk and its peers in broker.yaml");
     assert_eq!(ours[0].http("GET", "/readyz", "").expect("an answer").0, 200);
 }

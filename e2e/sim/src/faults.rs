@@ -13,9 +13,9 @@ use types::Uuid;
 
 use crate::history::{History, Part};
 use crate::net::{HostId, Link};
-use crate::random::Random;
 use crate::workload::{all_parts, chores};
 use crate::world::World;
+use chance::Random;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,23 +57,7 @@ pub enum Fault {
     Election,
 }
 
-/// Those of machines, links and clocks.
-pub const BASIC: [Fault; 12] = [
-    Fault::Crash,
-    Fault::CrashAll,
-    Fault::TornWrite,
-    Fault::PowerLoss,
-    Fault::PowerLossAll,
-    Fault::Restart,
-    Fault::Isolation,
-    Fault::OneWay,
-    Fault::SlowLinks,
-    Fault::LossyLinks,
-    Fault::ClockOffset,
-    Fault::FullDisk,
-];
-
-/// All kinds.
+/// All kinds, those of machines, links and clocks first.
 pub const ALL: [Fault; 17] = [
     Fault::Crash,
     Fault::CrashAll,
@@ -93,6 +77,9 @@ pub const ALL: [Fault; 17] = [
     Fault::Reassignment,
     Fault::Election,
 ];
+
+/// Those of machines, links and clocks.
+pub const BASIC: &[Fault] = ALL.split_at(12).0;
 
 /// What a disk holds when it is not full.
 const DISK_BYTES: u64 = 1 << 40;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::properties::compacted::Keyed;
-use crate::random::Random;
+use chance::Random;
 
 /// What is seen of a change of replicas in sync may lag behind it.
 const OBSERVATION_LAG: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use types::Timestamp;
 
 use crate::net::{HostId, HostTransport, Net};
 use crate::process::Process;
-use crate::random::Random;
+use chance::Random;
 
 /// One machine.
 #[derive(Debug)]

@@ -9,7 +9,6 @@ pub mod host;
 pub mod net;
 pub mod process;
 pub mod properties;
-pub mod random;
 pub mod run;
 pub mod workload;
 pub mod world;

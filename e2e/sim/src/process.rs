@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, RngSeed, Runtime};
 use tokio::time::{Instant, sleep_until};
 
-use crate::random::Random;
+use chance::Random;
 
 /// One process.
 #[derive(Debug)]

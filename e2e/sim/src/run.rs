@@ -15,9 +15,9 @@ use crate::history::{History, OFFSETS, OFFSETS_PARTITIONS, PLAIN, TRIMMED};
 use crate::properties::metadata_equal::MetadataEqual;
 use crate::properties::one_leader::OneLeader;
 use crate::properties::{acknowledged, compacted, no_panic, replicas_equal, trimmed};
-use crate::random::Random;
 use crate::workload::{self, fleeting, keyed, parts, trim};
 use crate::world::{World, WorldConfig};
+use chance::Random;
 
 /// How long faults come.
 const TROUBLE: Duration = Duration::from_secs(60);

@@ -18,8 +18,8 @@ use tokio::time::sleep;
 use types::Timestamp;
 
 use crate::history::{FLUSHED, History, KEYED, PLAIN, Part, RecordId, TRIMMED};
-use crate::random::Random;
 use crate::world::EPOCH_MS;
+use chance::Random;
 
 /// Partitions of each topic.
 pub const PARTITIONS: i32 = 2;

@@ -14,7 +14,7 @@ use types::Timestamp;
 use crate::host::{Host, config_of};
 use crate::net::{HostId, Net};
 use crate::process::{Process, STEP};
-use crate::random::Random;
+use chance::Random;
 
 /// What the wall clocks show when the simulation begins.
 pub const EPOCH_MS: i64 = 1_800_000_000_000;

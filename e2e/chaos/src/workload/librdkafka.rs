@@ -1,7 +1,10 @@
 //! librdkafka: idempotent producers with acks=all over all partitions, and a consumer group that commits as it goes.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use futures::executor::block_on;
@@ -18,7 +21,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use super::{FLUSHED, LIBRDKAFKA, PARTITIONS, PLAIN, Stop};
 use crate::ledger::{Ledger, Part, RecordId};
-use crate::random::Random;
+use chance::Random;
 
 /// Longer than any fault: a record that was not delivered by then is a failure.
 const DELIVERY_TIMEOUT_MS: &str = "120000";
@@ -59,6 +62,7 @@ pub fn create_topics(bootstrap: &str) -> Result<()> {
 struct Deliveries {
     ledger: Ledger,
     producer: u32,
+    log: Mutex<Option<File>>,
 }
 
 impl ClientContext for Deliveries {
@@ -69,7 +73,11 @@ impl ClientContext for Deliveries {
         }
     }
 
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let _ = writeln!(log, "{} {facility} {message}", clock());
+        }
+    }
 }
 
 impl ProducerContext for Deliveries {
@@ -87,10 +95,29 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Sends until it is told to stop, and then until everything is delivered.
-pub fn produce(bootstrap: &str, producer_number: u32, mut random: Random, ledger: &Ledger, stop: &Stop) {
-    let context = Deliveries { ledger: ledger.clone(), producer: producer_number };
-    let producer: BaseProducer<Deliveries> = config(bootstrap)
+/// The time of day in UTC, as nodes write it into their logs.
+fn clock() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs() % (24 * 60 * 60);
+    format!("{:02}:{:02}:{:02}.{:06}", seconds / 3600, seconds / 60 % 60, seconds % 60, since.subsec_micros())
+}
+
+/// Sends until it is told to stop, and then until everything is delivered. Writes down what librdkafka does, if there is where
+/// to.
+pub fn produce(
+    bootstrap: &str,
+    producer_number: u32,
+    mut random: Random,
+    ledger: &Ledger,
+    log: Option<File>,
+    stop: &Stop,
+) {
+    let mut config = config(bootstrap);
+    if log.is_some() {
+        config.set("debug", "eos,msg,topic").set_log_level(RDKafkaLogLevel::Debug);
+    }
+    let context = Deliveries { ledger: ledger.clone(), producer: producer_number, log: Mutex::new(log) };
+    let producer: BaseProducer<Deliveries> = config
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", "5")

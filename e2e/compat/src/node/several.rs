@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{ADMIN_PORT, CONTROLLER_PORT, KAFKA_PORT, Node, Place};
+use crate::wait_until;
 
 impl Node {
     /// Founds a cluster of so many nodes, the first `voters` of which vote; all of them know where the others are.
@@ -94,5 +95,16 @@ impl Node {
     /// What `/v1/state` says.
     pub fn state(&mut self) -> serde_json::Value {
         serde_json::from_str(&self.wait_http("/v1/state")).expect("JSON")
+    }
+
+    /// Waits until it names a problem of these words, in its state and in its log.
+    pub fn wait_problem(&mut self, expected: &str) {
+        let said = |node: &mut Node| {
+            let state = node.state();
+            let problems = state["problems"].as_array().cloned().unwrap_or_default();
+            problems.iter().any(|problem| problem.as_str().is_some_and(|text| text.contains(expected)))
+        };
+        wait_until(expected, || said(self));
+        assert!(self.log().contains(expected), "{}", self.log());
     }
 }

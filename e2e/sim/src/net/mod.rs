@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use state::{HostId, Link};
 pub use transport::HostTransport;
 
-use crate::random::Random;
+use chance::Random;
 use state::State;
 
 /// The network; clones share it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::random::Random;
+use chance::Random;
 
 /// What one direction of a connection holds before its writer has to wait.
 const WINDOW_BYTES: usize = 1 << 20;

@@ -15,7 +15,7 @@ use types::TopicId;
 
 use super::{id_of, timestamp, value_of};
 use crate::history::{History, RecordId};
-use crate::random::Random;
+use chance::Random;
 
 /// The name that is used again and again.
 const NAME: &str = "fleeting";

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::{id_of, timestamp, value_of};
 use crate::history::{History, KEYED, RecordId};
 use crate::properties::compacted::{self, Key};
-use crate::random::Random;
+use chance::Random;
 
 /// Keys of each writer.
 const KEYS: u64 = 6;

@@ -9,7 +9,7 @@ use client::{Admin, Client};
 use tokio::time::sleep;
 
 use crate::history::{History, TRIMMED};
-use crate::random::Random;
+use chance::Random;
 
 /// Deletes until it is told to stop.
 pub async fn trim(client: Client, mut random: Random, history: History, stop: Arc<AtomicBool>) {

@@ -1,4 +1,4 @@
-//! Chance that follows from a seed.
+//! Chance that follows from a seed, for `e2e/sim` and `e2e/chaos`. Knows nothing of what it decides.
 
 /// splitmix64: small, and the same on every machine.
 #[derive(Clone, Debug)]
@@ -28,10 +28,14 @@ impl Random {
         self.number().is_multiple_of(times)
     }
 
+    /// An index of a list of so many.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.between(0, len as u64)).expect("it is an index")
+    }
+
     /// One of these.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        let index = usize::try_from(self.between(0, choices.len() as u64)).expect("it is an index");
-        &choices[index]
+        &choices[self.index(choices.len())]
     }
 
     /// An independent source.
