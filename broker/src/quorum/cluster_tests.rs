@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use types::{BrokerId, TopicId, Uuid};
 
 use self::cut::{Cut, CutTransport};
-use super::{BootstrapError, Committed, MetadataQuorum, Part, QuorumOptions, SubmitError};
+use super::{BootstrapError, Committed, MetadataQuorum, Part, QuorumOptions, SubmitError, handle};
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 
 const CLUSTER: &str = "test-cluster";
@@ -345,6 +345,19 @@ async fn a_leader_that_is_cut_off_decides_nothing_and_comes_back() {
         cluster.node(id).knows("again").await;
         assert_eq!(names(id), names(old));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_leader_that_hangs_was_asked_is_given_up_when_another_leads() {
+    let cluster = Cluster::founded(3).await;
+    cluster.node(0).register().await;
+    let old = cluster.leader().await;
+    let other = (old + 1) % 3;
+    cluster.node(other).create("before").await.unwrap();
+    cluster.isolate(old);
+    // It does not know yet that the leader is gone, and the connection to it stands.
+    let asked = tokio::time::timeout(handle::FORWARD_TIMEOUT / 2, cluster.node(other).create("lost")).await;
+    assert_eq!(asked.expect("it is given up before its time is over"), Err(SubmitError::Unknown));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,8 +19,10 @@ use super::{SUBMIT_TIMEOUT, SubmitError};
 
 /// While no controller is known, or the one that was known is not it any more.
 pub(super) const FIND_CONTROLLER: Duration = Duration::from_millis(20);
+/// While a controller has not answered yet, which it mostly does in less.
+const LOOK_FOR_ANOTHER: Duration = Duration::from_millis(50);
 /// Beyond the time that the controller gives itself.
-const FORWARD_TIMEOUT: Duration = SUBMIT_TIMEOUT.saturating_add(Duration::from_secs(2));
+pub(super) const FORWARD_TIMEOUT: Duration = SUBMIT_TIMEOUT.saturating_add(Duration::from_secs(2));
 
 /// Clones share all.
 #[derive(Clone, Debug)]
@@ -103,9 +105,22 @@ impl MetadataHandle {
     }
 
     async fn forward(&self, leader: i32, request: &Request) -> Result<(Response, u64), SubmitError> {
-        match self.call(leader, request).await? {
+        let reply = tokio::select! {
+            reply = self.call(leader, request) => reply?,
+            // One that hangs or is cut off answers when it is too late: heartbeats that wait for it would be missed by the
+            // next one, which would fence their brokers.
+            () = self.superseded(leader) => return Err(SubmitError::Unknown),
+        };
+        match reply {
             Reply::Submit { result } => result,
             _ => Err(SubmitError::Unknown),
+        }
+    }
+
+    /// Waits until another node is the active controller.
+    async fn superseded(&self, former: i32) {
+        while self.leader().is_none_or(|leader| leader == former) {
+            tokio::time::sleep(LOOK_FOR_ANOTHER).await;
         }
     }
 
