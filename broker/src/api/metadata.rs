@@ -51,7 +51,11 @@ pub(crate) async fn handle(
     let controller = topics::controller(node, &image);
     let mut brokers = topics::brokers(&image, context);
     let lost = node.suspects.lately_lost(&image);
-    brokers.extend(lost.filter_map(|broker| topics::described_broker(broker, context)));
+    for lost in lost.filter_map(|broker| topics::described_broker(broker, context)) {
+        if brokers.iter().all(|listed| listed.node_id != lost.node_id) {
+            brokers.push(lost);
+        }
+    }
     MetadataResponse {
         brokers,
         cluster_id: node.cluster_id().map(Utf8Bytes::from),

@@ -35,6 +35,7 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
+mod pipeline;
 mod produce;
 mod remove_raft_voter;
 mod sync_group;
@@ -55,6 +56,7 @@ use tokio::time::Instant;
 use types::ErrorCode;
 
 use self::errors::Errors;
+use self::pipeline::Pipeline;
 use crate::node::Node;
 
 /// Who is at the other end of a connection.
@@ -64,6 +66,15 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The listener that it came in by.
     pub(crate) listener: Arc<str>,
+    /// What of its batches was refused.
+    pipeline: Arc<Pipeline>,
+}
+
+impl Peer {
+    /// Of a new connection.
+    pub(crate) fn new(address: SocketAddr, listener: Arc<str>) -> Peer {
+        Peer { address, listener, pipeline: Arc::default() }
+    }
 }
 
 /// What a handler knows of a request besides the request.

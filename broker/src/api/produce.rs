@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use config::{CompressionType, TopicConfig};
 use protocol::Utf8Bytes;
 use protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
@@ -14,8 +15,9 @@ use protocol::messages::produce_response::{
 use record::{Compression, InvalidBatch, ProduceRules, TimestampType};
 use replication::Acks;
 use tokio::time::Instant;
-use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId};
+use types::{ErrorCode, Now, PartitionId, Timestamp, TopicId, Uuid};
 
+use super::pipeline::{Idempotent, Pipeline, Place};
 use super::{RequestContext, Unanswerable, topics};
 use crate::metrics::Waits;
 use crate::node::Node;
@@ -36,7 +38,8 @@ pub(crate) async fn handle(
 ) -> Result<Option<ProduceResponse>, Unanswerable> {
     let acks = Acks::from_wire(request.acks);
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let call = Call { node, version: context.api_version, acks, timeout, now: node.wall.now() };
+    let pipeline = &*context.peer.pipeline;
+    let call = Call { node, pipeline, version: context.api_version, acks, timeout, now: node.wall.now() };
     let deadline = Instant::now() + timeout;
     let topics: Vec<_> = request
         .topic_data
@@ -54,7 +57,7 @@ pub(crate) async fn handle(
     for (name, topic_id, pending) in topics {
         let mut partition_responses = Vec::with_capacity(pending.len());
         for pending in pending {
-            partition_responses.push(pending.finish(node, deadline).await);
+            partition_responses.push(call.finish(&name, topic_id, pending, deadline).await);
         }
         response.responses.push(TopicProduceResponse {
             name,
@@ -112,6 +115,7 @@ fn name_leaders(node: &Node, context: &RequestContext, response: &mut ProduceRes
 /// What is common to the batches of one request.
 struct Call<'a> {
     node: &'a Arc<Node>,
+    pipeline: &'a Pipeline,
     version: i16,
     acks: Option<Acks>,
     timeout: Duration,
@@ -127,6 +131,7 @@ struct Pending {
 struct Appending {
     partition: Arc<Partition>,
     ticket: AppendTicket,
+    batch: Option<Idempotent>,
     /// The time that the broker gave the records, if the topic asks for that.
     log_append_time: Timestamp,
 }
@@ -140,38 +145,46 @@ struct Refusal {
 
 impl Call<'_> {
     fn append(&self, name: &Utf8Bytes, id: TopicId, data: PartitionProduceData) -> Pending {
-        Pending { index: data.index, state: self.try_append(name, id, data) }
+        let index = data.index;
+        let bytes = data.records.and_then(|records| records.inline().cloned()).unwrap_or_default();
+        let place = Place { topic: name, topic_id: id.0, partition: index };
+        let batch = || Idempotent::in_bytes(&bytes);
+        if !self.pipeline.is_clear()
+            && let Some(Err(code)) = batch().map(|batch| self.pipeline.admit(place, batch))
+        {
+            return Pending { index, state: Err(code.into()) };
+        }
+        let state = self.try_append(name, id, index, &bytes);
+        if let (Err(refusal), Some(batch)) = (&state, batch().filter(|_| state.is_err())) {
+            self.pipeline.refuse(place, batch, refusal.code);
+        }
+        Pending { index, state }
     }
 
     fn try_append(
         &self,
         name: &Utf8Bytes,
         id: TopicId,
-        data: PartitionProduceData,
+        index: i32,
+        bytes: &Bytes,
     ) -> Result<Appending, Refusal> {
         let acks = self.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
         let topic = match self.version >= FIRST_WITH_TOPIC_IDS {
             true => TopicRef::Id(id),
             false => TopicRef::Name(name),
         };
-        let partition = self.node.led_partition(topic, PartitionId(data.index))?;
+        let partition = self.node.led_partition(topic, PartitionId(index))?;
         if partition.is_internal() {
             return Err(ErrorCode::InvalidTopicException.into());
         }
-        let result = self.append_to(Arc::clone(&partition), acks, data);
+        let result = self.append_to(Arc::clone(&partition), acks, bytes);
         self.node.metrics.produce(partition.topic_name(), result.is_ok());
         result
     }
 
-    fn append_to(
-        &self,
-        partition: Arc<Partition>,
-        acks: Acks,
-        data: PartitionProduceData,
-    ) -> Result<Appending, Refusal> {
-        let bytes = data.records.and_then(|records| records.inline().cloned()).unwrap_or_default();
+    fn append_to(&self, partition: Arc<Partition>, acks: Acks, bytes: &Bytes) -> Result<Appending, Refusal> {
         let config = partition.config();
-        let validated = record::validate_produced(&bytes, &self.rules(&config))?;
+        let validated = record::validate_produced(bytes, &self.rules(&config))?;
         if i64::from(validated.summary.size_bytes) > i64::from(config.segment_bytes) {
             return Err(ErrorCode::RecordListTooLarge.into());
         }
@@ -184,15 +197,60 @@ impl Call<'_> {
             TimestampType::CreateTime => Timestamp::NONE,
         };
         let (records, size) = (validated.summary.record_count, validated.summary.size_bytes);
+        let batch = Idempotent::of(&validated.summary);
         let append = Append { batch: validated.summary, bytes: validated.bytes, acks, timeout: self.timeout };
         let ticket = partition.append(self.now, append);
         if let AppendTicket::Done(Err(code)) = ticket {
             return Err(code.into());
         }
         self.node.metrics.produced(partition.topic_name(), records, size);
-        Ok(Appending { partition, ticket, log_append_time })
+        Ok(Appending { partition, ticket, batch, log_append_time })
     }
 
+    async fn finish(
+        &self,
+        name: &Utf8Bytes,
+        topic_id: Uuid,
+        pending: Pending,
+        deadline: Instant,
+    ) -> PartitionProduceResponse {
+        let Pending { index, state } = pending;
+        let refused = |refusal: Refusal| PartitionProduceResponse {
+            index,
+            error_code: refusal.code.code(),
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            record_errors: refusal.records,
+            error_message: refusal.message,
+            ..Default::default()
+        };
+        let Appending { partition, ticket, batch, log_append_time } = match state {
+            Ok(appending) => appending,
+            Err(refusal) => return refused(refusal),
+        };
+        let waits = matches!(ticket, AppendTicket::Waiting(_))
+            .then(|| Waits::for_more(&self.node.metrics.waiting.produce));
+        let answer = ticket.wait(&partition, &self.node.wall, deadline).await;
+        drop(waits);
+        match answer {
+            Ok(appended) => PartitionProduceResponse {
+                index,
+                base_offset: appended.base_offset.0,
+                log_append_time_ms: log_append_time.0,
+                log_start_offset: partition.bounds().log_start.0,
+                ..Default::default()
+            },
+            Err(code) => {
+                // What was only not replicated in time is in the log, and nothing is missing before what comes next.
+                if let Some(batch) = batch.filter(|_| topics::is_leader_elsewhere(code.code())) {
+                    let place = Place { topic: name, topic_id, partition: index };
+                    self.pipeline.refuse(place, batch, code);
+                }
+                refused(code.into())
+            }
+        }
+    }
     fn rules(&self, config: &TopicConfig) -> ProduceRules {
         ProduceRules {
             now: self.now.wall,
@@ -219,39 +277,6 @@ fn codec(configured: CompressionType) -> Option<Compression> {
         CompressionType::Snappy => Some(Compression::Snappy),
         CompressionType::Lz4 => Some(Compression::Lz4),
         CompressionType::Zstd => Some(Compression::Zstd),
-    }
-}
-
-impl Pending {
-    async fn finish(self, node: &Node, deadline: Instant) -> PartitionProduceResponse {
-        let refused = |refusal: Refusal| PartitionProduceResponse {
-            index: self.index,
-            error_code: refusal.code.code(),
-            base_offset: -1,
-            log_append_time_ms: -1,
-            log_start_offset: -1,
-            record_errors: refusal.records,
-            error_message: refusal.message,
-            ..Default::default()
-        };
-        let Appending { partition, ticket, log_append_time } = match self.state {
-            Ok(appending) => appending,
-            Err(refusal) => return refused(refusal),
-        };
-        let waits = matches!(ticket, AppendTicket::Waiting(_))
-            .then(|| Waits::for_more(&node.metrics.waiting.produce));
-        let answer = ticket.wait(&partition, &node.wall, deadline).await;
-        drop(waits);
-        match answer {
-            Ok(appended) => PartitionProduceResponse {
-                index: self.index,
-                base_offset: appended.base_offset.0,
-                log_append_time_ms: log_append_time.0,
-                log_start_offset: partition.bounds().log_start.0,
-                ..Default::default()
-            },
-            Err(code) => refused(code.into()),
-        }
     }
 }
 

@@ -13,10 +13,13 @@ use crate::partitions::{TopicRef, is_internal};
 /// "Not asked for", where a response may hold the operations that the asker is allowed.
 pub(super) const NO_OPERATIONS: i32 = i32::MIN;
 
-/// The brokers that can be reached by the listener that the asker came in by.
+/// The brokers that live, as the asker reaches them; when none does, all that there are. A cluster that is down as a whole may
+/// be back in a moment, and librdkafka, told of no broker, forgets even those that it was configured with until five minutes
+/// are over.
 pub(super) fn brokers(image: &Image, context: &RequestContext) -> Vec<MetadataResponseBroker> {
-    let live = image.brokers().filter(|broker| !broker.is_fenced);
-    live.filter_map(|broker| described_broker(broker, context)).collect()
+    let is_down = image.brokers().all(|broker| broker.is_fenced);
+    let listed = image.brokers().filter(|broker| is_down || !broker.is_fenced);
+    listed.filter_map(|broker| described_broker(broker, context)).collect()
 }
 
 /// A broker as the asker reaches it; `None` if it does not listen there.
@@ -90,5 +93,46 @@ pub(super) fn described(image: &Image, topic: &TopicImage) -> MetadataResponseTo
         partitions: (0..).zip(&topic.partitions).map(partition).collect(),
         topic_authorized_operations: NO_OPERATIONS,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::{Endpoint, MetadataRecord};
+    use types::{BrokerEpoch, Uuid};
+
+    use super::*;
+    use crate::api::Peer;
+
+    fn image(fenced: [bool; 2]) -> Image {
+        let mut image = Image::default();
+        for (id, is_fenced) in (0..).zip(fenced) {
+            let endpoint = Endpoint { listener: "plain".to_owned(), host: "host".to_owned(), port: 9092 };
+            image.apply(&MetadataRecord::RegisterBroker(BrokerImage {
+                id: BrokerId(id),
+                epoch: BrokerEpoch(7),
+                is_fenced,
+                incarnation: Uuid::ZERO,
+                endpoints: vec![endpoint],
+                rack: None,
+                directories: Vec::new(),
+                cordoned: Vec::new(),
+                is_in_controlled_shutdown: false,
+            }));
+        }
+        image
+    }
+
+    #[test]
+    fn clients_are_told_who_lives_and_never_nobody() {
+        let peer = Peer::new(([127, 0, 0, 1], 1).into(), "plain".into());
+        let context = RequestContext { peer, api_version: 12, client_id: None };
+        let listed = |fenced| {
+            let brokers = brokers(&image(fenced), &context);
+            brokers.iter().map(|broker| broker.node_id).collect::<Vec<_>>()
+        };
+        assert_eq!(listed([false, false]), [0, 1]);
+        assert_eq!(listed([true, false]), [1]);
+        assert_eq!(listed([true, true]), [0, 1], "any of them may be the first that is back");
     }
 }

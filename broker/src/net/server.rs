@@ -89,7 +89,7 @@ impl Server {
             tracing::warn!(listener = %self.name, peer = %address, "refused: too many connections");
             return;
         };
-        let peer = Peer { address, listener: Arc::clone(&self.name) };
+        let peer = Peer::new(address, Arc::clone(&self.name));
         let (node, idle_timeout) = (Arc::clone(node), self.limits.idle_timeout);
         self.connections.spawn(async move {
             let _admission = admission;

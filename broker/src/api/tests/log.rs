@@ -201,6 +201,31 @@ async fn a_repeated_batch_is_in_the_log_once() {
 }
 
 #[tokio::test]
+async fn what_was_sent_behind_a_refused_batch_is_no_gap() {
+    let harness = Harness::start().await;
+    let numbered = |sequence| {
+        let mut builder = BatchBuilder::new(Compression::None).producer(
+            ProducerId(1),
+            ProducerEpoch(0),
+            Sequence(sequence),
+        );
+        builder.push(Timestamp(NOW_MS), None, Some(b"value"), &[]);
+        builder.build().unwrap()
+    };
+    let unknown = ("t", TopicId(Uuid::ZERO));
+    let code = async |sequence| produce(&harness, 12, unknown, numbered(sequence)).await.error_code;
+    assert_eq!(code(0).await, ErrorCode::UnknownTopicOrPartition.code());
+    // What the first one failed of is over before the second one is looked at.
+    harness.create_topic("t", &[]).await;
+    assert_eq!(code(1).await, ErrorCode::UnknownTopicOrPartition.code());
+    for sequence in 0..2 {
+        assert_eq!(code(sequence).await, 0);
+    }
+    assert_eq!(code(9).await, ErrorCode::OutOfOrderSequenceNumber.code(), "nothing was refused before it");
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn every_version_finds_offsets() {
     let harness = Harness::start().await;
     let topic = ("t", harness.create_topic("t", &[]).await);

@@ -26,6 +26,8 @@ struct Harness {
     node: Arc<Node>,
     tasks: TaskTracker,
     folder: Option<tempfile::TempDir>,
+    /// All requests come over one connection.
+    peer: Peer,
 }
 
 impl Harness {
@@ -57,7 +59,8 @@ impl Harness {
             node.quorum.bootstrap("cluster", &[voter]).await.unwrap();
         }
         node.registration.subscribe().wait_for(Option::is_some).await.unwrap();
-        Harness { node, tasks, folder: None }
+        let peer = Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), "plain".into());
+        Harness { node, tasks, folder: None, peer }
     }
 
     async fn stop(self) {
@@ -109,8 +112,8 @@ impl Harness {
     /// A response's bytes without their length, or nothing if nothing is answered.
     async fn send<R: Request>(&self, version: i16, request: &R) -> Result<Option<Bytes>, RequestError> {
         let frame = frame::encode_request(request, version, 77, Some("tests".into())).unwrap();
-        let peer = Peer { address: SocketAddr::from(([127, 0, 0, 1], 1)), listener: "plain".into() };
-        let answer = answer(Arc::clone(&self.node), peer, frame.bytes.freeze().slice(4..)).await?;
+        let answer =
+            answer(Arc::clone(&self.node), self.peer.clone(), frame.bytes.freeze().slice(4..)).await?;
         let Answer::Frame { frame, slices } = answer else { return Ok(None) };
         let mut whole = BytesMut::new();
         let mut sent = 0;

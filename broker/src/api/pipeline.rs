@@ -1,0 +1,191 @@
+//! What idempotent producers have under way on one connection, as far as some of it was refused.
+//!
+//! A producer sends up to five requests before the first is answered. If that one is refused for a passing reason (this broker
+//! is about to lead the partition, the disk is full for a moment, too few replicas are in sync) and the reason passes before
+//! the next is looked at, that one has a gap before it. Kafka answers OUT_OF_ORDER_SEQUENCE_NUMBER, to which librdkafka takes a
+//! new epoch and sends all again that it knows no answer of, also what is in another partition's log already. And of a producer
+//! that is new to a partition, Kafka takes the batch in as the first one. So what stands behind a refused batch is refused for
+//! the same reason, until that batch comes again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use record::{BatchHeader, BatchSummary};
+use types::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Uuid};
+
+/// Beyond so many producers and partitions with something refused, all is forgotten, and answers are Kafka's.
+const REFUSED_MAX: usize = 1024;
+
+/// Of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Pipeline {
+    refused: Mutex<BTreeMap<Lane, First>>,
+}
+
+/// One producer's way into one partition.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lane {
+    topic: Box<str>,
+    topic_id: Uuid,
+    partition: i32,
+    producer: ProducerId,
+}
+
+/// Where a batch is written to, as the request says it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) topic: &'a str,
+    pub(super) topic_id: Uuid,
+    pub(super) partition: i32,
+}
+
+/// A batch of an idempotent producer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Idempotent {
+    producer: ProducerId,
+    epoch: ProducerEpoch,
+    sequence: Sequence,
+}
+
+/// The first batch that was refused, and why.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    batch: Idempotent,
+    code: ErrorCode,
+}
+
+impl Idempotent {
+    /// What a batch says of its producer; `None` if nothing.
+    pub(super) fn of(batch: &BatchSummary) -> Option<Idempotent> {
+        (batch.producer_id != ProducerId::NONE).then_some(Idempotent {
+            producer: batch.producer_id,
+            epoch: batch.producer_epoch,
+            sequence: batch.base_sequence,
+        })
+    }
+
+    /// The same, of bytes that may be anything.
+    pub(super) fn in_bytes(bytes: &[u8]) -> Option<Idempotent> {
+        BatchHeader::parse(bytes).ok().and_then(|header| Idempotent::of(&header.summary()))
+    }
+
+    /// Whether it was sent after another one. Sequence numbers begin again at 0 after the last.
+    fn is_behind(&self, other: &Idempotent) -> bool {
+        let distance = self.sequence.minus(other.sequence.0).0;
+        self.epoch == other.epoch && distance > 0 && distance < i32::MAX / 2
+    }
+}
+
+impl Pipeline {
+    /// Whether nothing is refused, as it mostly is.
+    pub(super) fn is_clear(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Refuses what stands behind a refused batch. That batch itself may be tried again.
+    pub(super) fn admit(&self, place: Place<'_>, batch: Idempotent) -> Result<(), ErrorCode> {
+        let lane = Lane::of(place, batch);
+        let mut refused = self.lock();
+        match refused.get(&lane) {
+            Some(first) if batch.is_behind(&first.batch) => Err(first.code),
+            Some(first) if !first.batch.is_behind(&batch) => {
+                refused.remove(&lane);
+                Ok(())
+            }
+            // It was sent before.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Takes note of a batch that is not in the log. What may not come again as it is holds nobody up.
+    pub(super) fn refuse(&self, place: Place<'_>, batch: Idempotent, code: ErrorCode) {
+        if !code.is_retriable() {
+            return;
+        }
+        let lane = Lane::of(place, batch);
+        let mut refused = self.lock();
+        if refused.get(&lane).is_some_and(|first| batch.is_behind(&first.batch)) {
+            return;
+        }
+        if refused.len() >= REFUSED_MAX {
+            refused.clear();
+        }
+        refused.insert(lane, First { batch, code });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, First>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// The name is copied: the one in the request keeps all of the request in memory.
+    fn of(place: Place<'_>, batch: Idempotent) -> Lane {
+        let Place { topic, topic_id, partition } = place;
+        Lane { topic: topic.into(), topic_id, partition, producer: batch.producer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'_> = Place { topic: "t", topic_id: Uuid::ZERO, partition: 0 };
+    const NOT_LEADER: ErrorCode = ErrorCode::NotLeaderOrFollower;
+
+    fn batch(sequence: i32) -> Idempotent {
+        Idempotent { producer: ProducerId(1), epoch: ProducerEpoch(0), sequence: Sequence(sequence) }
+    }
+
+    #[test]
+    fn what_stands_behind_a_refused_batch_waits_until_that_comes_again() {
+        let pipeline = Pipeline::default();
+        pipeline.refuse(PLACE, batch(5), NOT_LEADER);
+        assert_eq!(pipeline.admit(PLACE, batch(6)), Err(NOT_LEADER));
+        assert_eq!(pipeline.admit(PLACE, batch(3)), Ok(()), "it was sent before");
+        assert_eq!(pipeline.admit(PLACE, batch(7)), Err(NOT_LEADER));
+        assert_eq!(pipeline.admit(PLACE, batch(5)), Ok(()));
+        assert_eq!(pipeline.admit(PLACE, batch(6)), Ok(()));
+        assert!(pipeline.is_clear());
+    }
+
+    #[test]
+    fn the_first_that_was_refused_counts_in_whatever_order_it_is_known() {
+        let pipeline = Pipeline::default();
+        pipeline.refuse(PLACE, batch(6), NOT_LEADER);
+        pipeline.refuse(PLACE, batch(5), ErrorCode::RequestTimedOut);
+        pipeline.refuse(PLACE, batch(7), NOT_LEADER);
+        assert_eq!(pipeline.admit(PLACE, batch(6)), Err(ErrorCode::RequestTimedOut));
+    }
+
+    #[test]
+    fn sequence_numbers_begin_again() {
+        let pipeline = Pipeline::default();
+        pipeline.refuse(PLACE, batch(i32::MAX), NOT_LEADER);
+        assert_eq!(pipeline.admit(PLACE, batch(i32::MAX - 1)), Ok(()));
+        assert_eq!(pipeline.admit(PLACE, batch(0)), Err(NOT_LEADER));
+    }
+
+    #[test]
+    fn a_new_epoch_others_and_what_is_wrong_in_itself_hold_nobody_up() {
+        let pipeline = Pipeline::default();
+        pipeline.refuse(PLACE, batch(5), ErrorCode::MessageTooLarge);
+        assert!(pipeline.is_clear());
+        pipeline.refuse(PLACE, batch(5), NOT_LEADER);
+        assert_eq!(pipeline.admit(Place { partition: 1, ..PLACE }, batch(6)), Ok(()));
+        let other = Idempotent { producer: ProducerId(2), ..batch(6) };
+        assert_eq!(pipeline.admit(PLACE, other), Ok(()));
+        let bumped = Idempotent { epoch: ProducerEpoch(1), ..batch(6) };
+        assert_eq!(pipeline.admit(PLACE, bumped), Ok(()));
+        assert!(pipeline.is_clear(), "the old epoch is over");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let pipeline = Pipeline::default();
+        for partition in 0..10_000 {
+            pipeline.refuse(Place { partition, ..PLACE }, batch(0), NOT_LEADER);
+            assert!(pipeline.lock().len() <= REFUSED_MAX);
+        }
+    }
+}
