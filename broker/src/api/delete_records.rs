@@ -21,7 +21,7 @@ const HIGH_WATERMARK: i64 = -1;
 /// How often it is looked whether the followers have deleted too.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Answers for each partition on its own, when the new start is on disk and every replica that is alive has it: before
+/// Answers for each partition on its own, when the new start is on disk and every replica that may lead next has it: before
 /// that, a change of leader would bring the records back.
 pub(crate) async fn handle(
     node: &Arc<Node>,
@@ -69,8 +69,7 @@ async fn deleted_everywhere(
     deadline: Instant,
 ) -> Result<Offset, ErrorCode> {
     loop {
-        let low_watermark = partition.low_watermark().ok_or(ErrorCode::NotLeaderOrFollower)?;
-        if low_watermark >= start {
+        if let Some(low_watermark) = partition.low_watermark()?.filter(|low| *low >= start) {
             return Ok(low_watermark);
         }
         if Instant::now() >= deadline {

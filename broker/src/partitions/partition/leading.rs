@@ -158,11 +158,11 @@ impl Partition {
         Ok(shell.role.bounds().log_start)
     }
 
-    /// The smallest log start of the replicas that are alive; only a leader knows it.
-    pub(crate) fn low_watermark(&self) -> Option<Offset> {
+    /// The smallest log start of the replicas that may lead; only a leader knows it, and `None` within while it cannot.
+    pub(crate) fn low_watermark(&self) -> Result<Option<Offset>, ErrorCode> {
         match &*self.lock() {
-            Shell { role: Role::Leading(leader), log: Some(_), .. } => Some(leader.low_watermark()),
-            _ => None,
+            Shell { role: Role::Leading(leader), log: Some(_), .. } => Ok(leader.low_watermark()),
+            _ => Err(ErrorCode::NotLeaderOrFollower),
         }
     }
 

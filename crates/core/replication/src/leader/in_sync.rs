@@ -43,11 +43,19 @@ impl Leader {
         self.log.high_watermark >= self.epoch_start
     }
 
-    /// The smallest log start of the replicas that are alive: DeleteRecords is done when it has reached the offset.
-    pub fn low_watermark(&self) -> Offset {
-        let alive = self.remotes.values().filter(|remote| remote.eligible.is_some());
-        let starts = alive.map(|remote| remote.log_start.unwrap_or(Offset::ZERO));
-        starts.fold(self.log.log_start, Offset::min)
+    /// The smallest log start of the replicas that are alive or in sync: DeleteRecords is done when it has reached the
+    /// offset. `None` while fewer than `min.insync.replicas` are in sync: a replica that left is then still eligible to
+    /// lead (KIP-966), and nobody knows where its log begins.
+    pub fn low_watermark(&self) -> Option<Offset> {
+        if self.is_under_min_isr() {
+            return None;
+        }
+        let may_lead = |(broker, remote): &(&BrokerId, &Remote)| {
+            remote.eligible.is_some() || self.isr.may_contain(**broker)
+        };
+        let starts = self.remotes.iter().filter(may_lead);
+        let starts = starts.map(|(_, remote)| remote.log_start.unwrap_or(Offset::ZERO));
+        Some(starts.fold(self.log.log_start, Offset::min))
     }
 }
 

@@ -413,10 +413,37 @@ fn a_new_epoch_of_the_same_leader_begins_in_place() {
 
 #[test]
 fn deletion_is_done_when_the_replicas_that_live_have_done_it() {
-    let mut leader = leader(&[0, 1, 2], 1, 10);
+    let mut leader = leader(&[0, 1], 1, 10);
     handle(&mut leader, at(0), Event::LogStartMoved { to: Offset(5) });
-    assert_eq!(leader.low_watermark(), Offset(0));
+    assert_eq!(leader.low_watermark(), Some(Offset(0)));
     fetch(&mut leader, at(1), FollowerFetch { log_start: Offset(5), ..at_offset(1, 10) });
     handle(&mut leader, at(0), Event::BrokerChanged { broker: BrokerId(2), eligible: None });
-    assert_eq!(leader.low_watermark(), Offset(5));
+    assert_eq!(leader.low_watermark(), Some(Offset(5)));
+}
+
+#[test]
+fn deletion_waits_for_who_may_lead_next_though_it_is_gone() {
+    let mut leader = leader(&[0, 1, 2], 1, 10);
+    handle(&mut leader, at(0), Event::LogStartMoved { to: Offset(5) });
+    fetch(&mut leader, at(1), FollowerFetch { log_start: Offset(5), ..at_offset(1, 10) });
+    handle(&mut leader, at(0), Event::BrokerChanged { broker: BrokerId(2), eligible: None });
+    assert_eq!(leader.low_watermark(), Some(Offset(0)), "it is in sync until the controller says otherwise");
+    handle(&mut leader, at(0), Event::Changed(state(6, &[0, 1])));
+    assert_eq!(leader.low_watermark(), Some(Offset(5)));
+}
+
+#[test]
+fn deletion_is_not_done_while_replicas_that_left_are_eligible() {
+    let mut leader = leader(&[0], 2, 10);
+    handle(&mut leader, at(0), Event::LogStartMoved { to: Offset(5) });
+    for broker in [1, 2] {
+        handle(&mut leader, at(0), Event::BrokerChanged { broker: BrokerId(broker), eligible: None });
+    }
+    // Who left below min.insync.replicas has all that was acknowledged, and may lead from offset 0 on (KIP-966).
+    assert_eq!(leader.low_watermark(), None);
+    handle(&mut leader, at(0), Event::BrokerChanged { broker: BrokerId(1), eligible: Some(broker_epoch(1)) });
+    fetch(&mut leader, at(1), FollowerFetch { log_start: Offset(5), ..at_offset(1, 10) });
+    assert_eq!(leader.low_watermark(), None, "it is about to join");
+    handle(&mut leader, at(1), Event::Changed(state(6, &[0, 1])));
+    assert_eq!(leader.low_watermark(), Some(Offset(5)));
 }
