@@ -157,7 +157,7 @@ async fn admit(service: &Service, hello: &Hello) -> Result<(), Refusal> {
 
 /// Answers as soon as an answer is there: a heartbeat does not wait for the disk of the request before it.
 async fn requests(
-    service: &Service,
+    service: &Arc<Service>,
     session: &Session,
     mut stream: Box<dyn Stream>,
 ) -> Result<(), ServeError> {

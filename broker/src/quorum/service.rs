@@ -83,7 +83,7 @@ impl Service {
         self.raft.metrics().borrow_watched().membership_config.voter_ids().next().is_some()
     }
 
-    pub(super) async fn answer(&self, session: &Session, request: Request) -> Reply {
+    pub(super) async fn answer(self: &Arc<Self>, session: &Session, request: Request) -> Reply {
         let is_rafts = match request {
             Request::Append { .. }
             | Request::Vote { .. }
@@ -104,7 +104,7 @@ impl Service {
         self.carry_out(session, request).await.unwrap_or_else(|error| failed(&error))
     }
 
-    async fn carry_out(&self, session: &Session, request: Request) -> Result<Reply, String> {
+    async fn carry_out(self: &Arc<Self>, session: &Session, request: Request) -> Result<Reply, String> {
         match request {
             Request::Append { request } => {
                 let reply = self.raft.append_entries(request).await.map_err(|error| error.to_string())?;
@@ -135,13 +135,14 @@ impl Service {
             }
             Request::Tail { from, wait_ms } => self.tail(session, from, wait_ms).await,
             Request::AddVoter { node, directory, host, port } => {
-                let address = VoterAddress { host, port };
-                let result = self.add_voter(VoterId { node, directory }, address).await;
-                Ok(Reply::Voters { result })
+                let (service, address) = (Arc::clone(self), VoterAddress { host, port });
+                let adding = async move { service.add_voter(VoterId { node, directory }, address).await };
+                Ok(Reply::Voters { result: self.to_its_end(adding).await })
             }
             Request::RemoveVoter { node, directory } => {
-                let result = self.remove_voter(VoterId { node, directory }).await;
-                Ok(Reply::Voters { result })
+                let service = Arc::clone(self);
+                let removing = async move { service.remove_voter(VoterId { node, directory }).await };
+                Ok(Reply::Voters { result: self.to_its_end(removing).await })
             }
             Request::Describe => Ok(Reply::Description { description: self.describe().await }),
             Request::Observers => Ok(Reply::Observers { observers: self.tailing() }),

@@ -180,6 +180,16 @@ impl Service {
         Ok(())
     }
 
+    /// A change goes on when nobody waits for its answer any more: half of it would leave the quorum between two sets of
+    /// voters, with a leader that knows of nothing to complete.
+    pub(super) async fn to_its_end(
+        &self,
+        change: impl Future<Output = Result<(), VotersError>> + Send + 'static,
+    ) -> Result<(), VotersError> {
+        let change = self.prober.stopping.clone().run_until_cancelled_owned(change);
+        self.prober.tasks.spawn(change).await.ok().flatten().unwrap_or(Err(VotersError::NotLeader))
+    }
+
     /// The voters, if this node leads them and no change is incomplete.
     fn voters_to_change(&self) -> Result<BTreeSet<VoterId>, VotersError> {
         let metrics = self.raft.metrics().borrow_watched().clone();

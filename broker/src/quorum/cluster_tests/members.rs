@@ -1,6 +1,7 @@
 //! Who votes, who only follows, and how that changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
 use types::Uuid;
@@ -161,11 +162,35 @@ async fn the_next_leader_completes_what_a_dead_one_began() {
             {
                 return;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(super::PATIENCE, completed()).await.unwrap();
     assert_eq!(cluster.node(other).create("a").await, Ok(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_asker_went_away_is_completed() {
+    let mut cluster = Cluster::founded(3).await;
+    let leader = cluster.leader().await;
+    let (gone, down) = ((leader + 1) % 3, (leader + 2) % 3);
+    let old = id(&cluster, gone);
+    cluster.kill(gone).await;
+    cluster.kill(down).await;
+    // One of three cannot commit the first half, and whoever asked does not wait for it.
+    let asked = tokio::time::timeout(Duration::from_millis(500), cluster.remove(leader, old)).await;
+    assert!(asked.is_err(), "{asked:?}");
+    cluster.start(down).await;
+    let removed = async || {
+        loop {
+            let described = cluster.node(down).quorum.describe().await;
+            if described.is_ok_and(|described| !described.is_changing && described.voters.len() == 2) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(super::PATIENCE, removed()).await.unwrap();
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
