@@ -1,5 +1,5 @@
-//! `sim [SEEDS] [FIRST]`: simulates that many seeds from the first on, two at a time, and prints what came of them. With one
-//! seed it prints what the nodes log.
+//! `sim [SEEDS] [FIRST] [basic]`: simulates that many seeds from the first on, one on each core at a time, and prints what
+//! came of them: with all faults and clients, or with those that CI has. With one seed it prints what the nodes log.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to a terminal")]
 
@@ -9,8 +9,14 @@ use std::time::Instant;
 use sim::run::{RunConfig, run};
 
 fn main() -> anyhow::Result<()> {
-    let numbers: Vec<u64> =
-        std::env::args().skip(1).map(|argument| argument.parse()).collect::<Result<_, _>>()?;
+    let (modes, numbers): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with(char::is_alphabetic));
+    let config: fn(u64) -> RunConfig = match modes.first().map(String::as_str) {
+        None => RunConfig::wide,
+        Some("basic") => RunConfig::new,
+        Some(other) => anyhow::bail!("{other} is not a mode; there is `basic`"),
+    };
+    let numbers: Vec<u64> = numbers.iter().map(|number| number.parse()).collect::<Result<_, _>>()?;
     let (seeds, first) = (numbers.first().copied().unwrap_or(1), numbers.get(1).copied().unwrap_or(1));
     if seeds == 1 {
         let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
@@ -26,7 +32,7 @@ fn main() -> anyhow::Result<()> {
                     if seed >= first + seeds {
                         return;
                     }
-                    let outcome = run(&RunConfig::wide(seed));
+                    let outcome = run(&config(seed));
                     println!("{outcome}");
                     counted.fetch_add(u64::from(outcome.counts()), Ordering::Relaxed);
                     violated.fetch_add(u64::from(!outcome.violations.is_empty()), Ordering::Relaxed);

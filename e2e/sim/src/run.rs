@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::{Client, ClientConfig};
-use metadata::Image;
+use metadata::{Image, PartitionImage};
 use types::BrokerId;
 
 use crate::faults::{self, Fault, Faults};
-use crate::history::{History, OFFSETS, OFFSETS_PARTITIONS, PLAIN, TRIMMED};
+use crate::history::{History, OFFSETS, OFFSETS_PARTITIONS, PLAIN, Part, TRIMMED};
 use crate::properties::metadata_equal::MetadataEqual;
 use crate::properties::one_leader::OneLeader;
 use crate::properties::{acknowledged, compacted, no_panic, replicas_equal, trimmed};
@@ -144,7 +144,8 @@ struct Watch {
     history: History,
     one_leader: OneLeader,
     metadata_equal: MetadataEqual,
-    leaders: BTreeMap<(&'static str, i32), BrokerId>,
+    states: BTreeMap<Part, PartitionImage>,
+    leaders: BTreeMap<Part, BrokerId>,
     leader_changes: u64,
     violations: Vec<String>,
 }
@@ -289,8 +290,18 @@ impl Watch {
             let Some(state) = topic.partitions.get(usize::try_from(part.1).unwrap_or(usize::MAX)) else {
                 continue;
             };
+            if self.states.get(&part) == Some(state) {
+                continue;
+            }
+            self.states.insert(part, state.clone());
+            let mut told = self.history.lock();
+            let (topic, partition) = part;
+            tracing::info!(
+                at = ?told.now, topic, partition, leader = ?state.leader, epoch = %state.leader_epoch,
+                isr = ?state.isr, elr = ?state.elr, "partition changed"
+            );
             let keepers = state.isr.iter().chain(&state.elr).map(|broker| broker.0).collect();
-            self.history.lock().kept_by(part, keepers);
+            told.kept_by(part, keepers);
             if let Some(leader) = state.leader
                 && self.leaders.insert(part, leader).is_some_and(|former| former != leader)
             {
@@ -313,7 +324,7 @@ fn unrest(world: &World, clients: &[Arc<AtomicBool>]) -> String {
         for replica in node.replicas() {
             text += &format!(
                 " {}{} e{} {}..{}..{}",
-                replica.partition.partition,
+                replica.partition,
                 if replica.is_leading { "*" } else { "" },
                 replica.leader_epoch,
                 replica.log_start,

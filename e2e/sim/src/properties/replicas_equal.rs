@@ -1,5 +1,5 @@
-//! Once all faults are healed, the replicas of a partition are the same byte by byte below the high watermark, and reach the
-//! same end.
+//! Once all faults are healed, the replicas of a partition begin and end at the same offsets, and are the same byte by byte
+//! below the high watermark.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,9 @@ pub fn have_caught_up(world: &World) -> bool {
             && replicas.len() == state.replicas.len()
             && leader.high_watermark == leader.log_end
             && replicas.iter().all(|(_, _, replica)| {
-                replica.log_end == leader.log_end && replica.high_watermark == leader.high_watermark
+                replica.log_end == leader.log_end
+                    && replica.high_watermark == leader.high_watermark
+                    && replica.log_start == leader.log_start
             })
     })
 }
@@ -89,19 +91,16 @@ pub fn check(world: &World, violations: &mut Vec<String>) -> BTreeMap<Part, Fina
     logs
 }
 
-/// What each replica of a partition holds between the last beginning of any and the high watermark, and where it begins.
+/// What each replica of a partition holds below the high watermark, and where it begins.
 pub fn read_replicas(
     world: &World,
     part: Part,
     violations: &mut Vec<String>,
 ) -> Vec<(HostId, Bytes, Offset)> {
     let Some((id, state)) = placed(world, part) else { return Vec::new() };
-    let replicas = open_replicas(world, id, &state);
-    // A follower may hear late of records that were deleted.
-    let start = replicas.iter().map(|(_, _, replica)| replica.log_start).max().unwrap_or(Offset::ZERO);
     let mut read = Vec::new();
-    for (host, node, replica) in replicas {
-        match node.read(id, start, replica.high_watermark, u32::MAX) {
+    for (host, node, replica) in open_replicas(world, id, &state) {
+        match node.read(id, replica.log_start, replica.high_watermark, u32::MAX) {
             Ok(Some(whole)) => read.push((host, whole, replica.log_start)),
             failed => {
                 violations.push(format!("replicas equal: {part:?} cannot be read on node {host}: {failed:?}"))

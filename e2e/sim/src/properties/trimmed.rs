@@ -1,5 +1,5 @@
-//! Records that were deleted, and of which somebody was told so, stay deleted: whoever leads begins after them. Nothing
-//! else is deleted.
+//! Records that were deleted, and of which somebody was told so, stay deleted: whoever leads begins after them, and in the
+//! end every replica does. Nothing else is deleted.
 
 use metadata::Image;
 use types::{PartitionId, TopicPartition};
@@ -30,11 +30,17 @@ pub fn check_leader(world: &World, image: &Image, told: &Told, violations: &mut 
     }
 }
 
-/// Nobody has deleted more than was asked for.
+/// Every replica has deleted what was said to be deleted, and nobody more than was asked for.
 pub fn check(world: &World, told: &Told, violations: &mut Vec<String>) {
     let part = (TRIMMED, 0);
     let trim = told.trim_of(part);
     for (host, _, start) in read_replicas(world, part, violations) {
+        if start.0 < trim.done {
+            violations.push(format!(
+                "trimmed: node {host} begins at {start} again, and records before {} were deleted",
+                trim.done
+            ));
+        }
         if start.0 > trim.asked {
             violations.push(format!(
                 "trimmed: node {host} begins at {start}, and nobody deleted records from {} on",

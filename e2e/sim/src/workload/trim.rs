@@ -19,7 +19,10 @@ pub async fn trim(client: Client, mut random: Random, history: History, stop: Ar
         sleep(Duration::from_millis(random.between(500, 3_000))).await;
         let Some(offset) = history.lock().trim_to(&mut random) else { continue };
         match admin.delete_records(&name, offset).await {
-            Ok(low_watermark) => history.lock().trimmed(low_watermark),
+            Ok(low_watermark) => {
+                tracing::info!(offset, low_watermark, "records were deleted");
+                history.lock().trimmed(low_watermark);
+            }
             Err(error) => tracing::debug!(%error, offset, "deleting records"),
         }
     }
