@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use config::node::NodeConfig;
+use futures::future::BoxFuture;
 use metadata::Image;
 use storage::ReadError;
 use tokio_util::task::TaskTracker;
@@ -14,7 +15,8 @@ use crate::lifecycle::{self, RunError};
 use crate::node::Node;
 use crate::seams::Seams;
 
-/// A node that runs on the caller's tokio runtime. Dropping that runtime is the death of the process.
+/// A node that runs on the caller's tokio runtime. Dropping that runtime is the death of the process. Its futures are boxed
+/// here, so that this crate is compiled once and not by each program that polls them.
 #[derive(Clone, Debug)]
 pub struct EmbeddedNode {
     node: Arc<Node>,
@@ -40,24 +42,32 @@ pub struct Replica {
 
 impl EmbeddedNode {
     /// Opens the data directory and starts what a node has before it is part of a cluster.
-    pub async fn start(config: NodeConfig, seams: Seams) -> Result<EmbeddedNode, RunError> {
-        let (node, tasks) = lifecycle::start(config, seams).await?;
-        Ok(EmbeddedNode { node, tasks })
+    pub fn start(config: NodeConfig, seams: Seams) -> BoxFuture<'static, Result<EmbeddedNode, RunError>> {
+        Box::pin(async {
+            let (node, tasks) = lifecycle::start(config, seams).await?;
+            Ok(EmbeddedNode { node, tasks })
+        })
     }
 
     /// Becomes part of the cluster and serves, until it is stopped or fails.
-    pub async fn serve(&self) -> Result<(), RunError> {
-        lifecycle::serve(&self.node, &self.tasks).await
+    pub fn serve(&self) -> BoxFuture<'_, Result<(), RunError>> {
+        Box::pin(lifecycle::serve(&self.node, &self.tasks))
     }
 
     /// Stops cleanly.
-    pub async fn stop(&self) {
-        lifecycle::stop(&self.node, self.tasks.clone()).await;
+    pub fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(lifecycle::stop(&self.node, self.tasks.clone()))
     }
 
     /// Founds the quorum of these voters, of which this node has the lowest id.
-    pub async fn bootstrap(&self, cluster_id: &str, voters: &[(i32, Uuid)]) -> Result<(), String> {
-        self.node.quorum.bootstrap(cluster_id, voters).await.map_err(|error| error.to_string())
+    pub fn bootstrap<'a>(
+        &'a self,
+        cluster_id: &'a str,
+        voters: &'a [(i32, Uuid)],
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async {
+            self.node.quorum.bootstrap(cluster_id, voters).await.map_err(|error| error.to_string())
+        })
     }
 
     /// What tells its directory from others.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use config::BrokerConfig;
 use config::node::{INTER_BROKER_LISTENER, NodeConfig, NodeConfigError, Role};
+use futures::future::BoxFuture;
 use metadata::{BrokerRegistration, Command, ControllerDefaults, Endpoint, Rejection, Response};
 use replication::{FetchSessions, SessionConfig};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -83,7 +84,23 @@ pub enum RunError {
 }
 
 /// Runs a node until `shutdown` resolves, and stops it cleanly.
-pub async fn run(config: NodeConfig, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+pub fn run(
+    config: NodeConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, Result<(), RunError>> {
+    run_until(config, Box::pin(shutdown))
+}
+
+/// A future is compiled by the crate that makes a pointer to it or polls it: each program that runs a node would compile all of
+/// this crate again.
+fn run_until(
+    config: NodeConfig,
+    shutdown: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, Result<(), RunError>> {
+    Box::pin(run_here(config, shutdown))
+}
+
+async fn run_here(config: NodeConfig, shutdown: BoxFuture<'static, ()>) -> Result<(), RunError> {
     raise_file_limit();
     let (node, tasks) = start(config, Seams::real()).await?;
     let result = match tokio::net::TcpListener::bind(&node.config.admin.bind).await {

@@ -54,7 +54,7 @@ fn run(config: NodeConfig, stop: oneshot::Receiver<()>) -> Result<(), RunError> 
     let stopped = async move {
         stop.await.ok();
     };
-    runtime.block_on(Box::pin(broker::run(config, stopped)))
+    runtime.block_on(broker::run(config, stopped))
 }
 
 /// Runs a node that must not start, and gives its reason.

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let config = read(&args.config)?;
     log_to_stderr(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(Box::pin(broker::run(config, crate::signals::stop())));
+    let result = runtime.block_on(broker::run(config, crate::signals::stop()));
     result.with_context(|| args.config.display().to_string())
 }
 
