@@ -91,6 +91,8 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for node in 0..self.nodes {
+            // A namespace takes its end of the link with it, but not at once.
+            let _ = run("ip", &["link", "del", &format!("v{node}")]);
             let _ = run("ip", &["netns", "del", &format!("n{node}")]);
         }
         let _ = run("ip", &["link", "del", "hub"]);
