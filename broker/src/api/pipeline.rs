@@ -4,17 +4,22 @@
 //! is about to lead the partition, the disk is full for a moment, too few replicas are in sync) and the reason passes before
 //! the next is looked at, that one has a gap before it. Kafka answers OUT_OF_ORDER_SEQUENCE_NUMBER, to which librdkafka takes a
 //! new epoch and sends all again that it knows no answer of, also what is in another partition's log already. And of a producer
-//! that is new to a partition, Kafka takes the batch in as the first one. So what stands behind a refused batch is refused for
-//! the same reason, until that batch comes again.
+//! that is new to a partition, Kafka takes the batch in as the first one. So what has a gap before it because of a refused batch
+//! is refused for the same reason.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use record::{BatchHeader, BatchSummary};
-use types::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Uuid};
+use types::{ErrorCode, Monotonic, ProducerEpoch, ProducerId, Sequence, Uuid};
 
 /// Beyond so many producers and partitions with something refused, all is forgotten, and answers are Kafka's.
 const REFUSED_MAX: usize = 1024;
+
+/// What was sent before a refusal was known has come by then: a client waits no longer for an answer. What comes later has another
+/// reason for its gap.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Of one connection.
 #[derive(Debug, Default)]
@@ -42,7 +47,7 @@ pub(super) struct Place<'a> {
 /// A batch of an idempotent producer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Idempotent {
-    producer: ProducerId,
+    pub(super) producer: ProducerId,
     epoch: ProducerEpoch,
     sequence: Sequence,
 }
@@ -52,6 +57,7 @@ pub(super) struct Idempotent {
 struct First {
     batch: Idempotent,
     code: ErrorCode,
+    at: Monotonic,
 }
 
 impl Idempotent {
@@ -82,23 +88,26 @@ impl Pipeline {
         self.lock().is_empty()
     }
 
-    /// Refuses what stands behind a refused batch. That batch itself may be tried again.
-    pub(super) fn admit(&self, place: Place<'_>, batch: Idempotent) -> Result<(), ErrorCode> {
-        let lane = Lane::of(place, batch);
-        let mut refused = self.lock();
-        match refused.get(&lane) {
-            Some(first) if batch.is_behind(&first.batch) => Err(first.code),
-            Some(first) if !first.batch.is_behind(&batch) => {
-                refused.remove(&lane);
-                Ok(())
-            }
-            // It was sent before.
-            Some(_) | None => Ok(()),
-        }
+    /// Why a batch was refused that was sent before this one.
+    pub(super) fn refused_before(
+        &self,
+        now: Monotonic,
+        place: Place<'_>,
+        batch: Idempotent,
+    ) -> Option<ErrorCode> {
+        let refused = self.lock();
+        let first = refused.get(&Lane::of(place, batch))?;
+        (batch.is_behind(&first.batch) && now.since(first.at) < REFUSED_FOR).then_some(first.code)
+    }
+
+    /// Takes note of a batch that is in the log: there is no gap before it, perhaps because what was refused here came in by
+    /// another leader.
+    pub(super) fn took(&self, place: Place<'_>, batch: Idempotent) {
+        self.lock().remove(&Lane::of(place, batch));
     }
 
     /// Takes note of a batch that is not in the log. What may not come again as it is holds nobody up.
-    pub(super) fn refuse(&self, place: Place<'_>, batch: Idempotent, code: ErrorCode) {
+    pub(super) fn refuse(&self, now: Monotonic, place: Place<'_>, batch: Idempotent, code: ErrorCode) {
         if !code.is_retriable() {
             return;
         }
@@ -110,7 +119,7 @@ impl Pipeline {
         if refused.len() >= REFUSED_MAX {
             refused.clear();
         }
-        refused.insert(lane, First { batch, code });
+        refused.insert(lane, First { batch, code, at: now });
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, First>> {
@@ -130,6 +139,7 @@ impl Lane {
 mod tests {
     use super::*;
 
+    const NOW: Monotonic = Monotonic(Duration::from_secs(1000));
     const PLACE: Place<'_> = Place { topic: "t", topic_id: Uuid::ZERO, partition: 0 };
     const NOT_LEADER: ErrorCode = ErrorCode::NotLeaderOrFollower;
 
@@ -138,53 +148,59 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_a_refused_batch_waits_until_that_comes_again() {
+    fn what_was_sent_behind_a_refused_batch_has_its_reason() {
         let pipeline = Pipeline::default();
-        pipeline.refuse(PLACE, batch(5), NOT_LEADER);
-        assert_eq!(pipeline.admit(PLACE, batch(6)), Err(NOT_LEADER));
-        assert_eq!(pipeline.admit(PLACE, batch(3)), Ok(()), "it was sent before");
-        assert_eq!(pipeline.admit(PLACE, batch(7)), Err(NOT_LEADER));
-        assert_eq!(pipeline.admit(PLACE, batch(5)), Ok(()));
-        assert_eq!(pipeline.admit(PLACE, batch(6)), Ok(()));
+        pipeline.refuse(NOW, PLACE, batch(5), NOT_LEADER);
+        assert_eq!(pipeline.refused_before(NOW, PLACE, batch(6)), Some(NOT_LEADER));
+        assert_eq!(pipeline.refused_before(NOW, PLACE, batch(5)), None, "it comes again");
+        assert_eq!(pipeline.refused_before(NOW, PLACE, batch(3)), None, "it was sent before");
+        let later = NOW.plus(REFUSED_FOR);
+        assert_eq!(pipeline.refused_before(later, PLACE, batch(6)), None, "that was long ago");
+    }
+
+    #[test]
+    fn what_is_in_the_log_ends_it() {
+        let pipeline = Pipeline::default();
+        pipeline.refuse(NOW, PLACE, batch(5), NOT_LEADER);
+        pipeline.took(PLACE, batch(6));
         assert!(pipeline.is_clear());
     }
 
     #[test]
     fn the_first_that_was_refused_counts_in_whatever_order_it_is_known() {
         let pipeline = Pipeline::default();
-        pipeline.refuse(PLACE, batch(6), NOT_LEADER);
-        pipeline.refuse(PLACE, batch(5), ErrorCode::RequestTimedOut);
-        pipeline.refuse(PLACE, batch(7), NOT_LEADER);
-        assert_eq!(pipeline.admit(PLACE, batch(6)), Err(ErrorCode::RequestTimedOut));
+        pipeline.refuse(NOW, PLACE, batch(6), NOT_LEADER);
+        pipeline.refuse(NOW, PLACE, batch(5), ErrorCode::KafkaStorageError);
+        pipeline.refuse(NOW, PLACE, batch(7), NOT_LEADER);
+        assert_eq!(pipeline.refused_before(NOW, PLACE, batch(6)), Some(ErrorCode::KafkaStorageError));
     }
 
     #[test]
     fn sequence_numbers_begin_again() {
         let pipeline = Pipeline::default();
-        pipeline.refuse(PLACE, batch(i32::MAX), NOT_LEADER);
-        assert_eq!(pipeline.admit(PLACE, batch(i32::MAX - 1)), Ok(()));
-        assert_eq!(pipeline.admit(PLACE, batch(0)), Err(NOT_LEADER));
+        pipeline.refuse(NOW, PLACE, batch(i32::MAX), NOT_LEADER);
+        assert_eq!(pipeline.refused_before(NOW, PLACE, batch(i32::MAX - 1)), None);
+        assert_eq!(pipeline.refused_before(NOW, PLACE, batch(0)), Some(NOT_LEADER));
     }
 
     #[test]
     fn a_new_epoch_others_and_what_is_wrong_in_itself_hold_nobody_up() {
         let pipeline = Pipeline::default();
-        pipeline.refuse(PLACE, batch(5), ErrorCode::MessageTooLarge);
+        pipeline.refuse(NOW, PLACE, batch(5), ErrorCode::MessageTooLarge);
         assert!(pipeline.is_clear());
-        pipeline.refuse(PLACE, batch(5), NOT_LEADER);
-        assert_eq!(pipeline.admit(Place { partition: 1, ..PLACE }, batch(6)), Ok(()));
+        pipeline.refuse(NOW, PLACE, batch(5), NOT_LEADER);
+        assert_eq!(pipeline.refused_before(NOW, Place { partition: 1, ..PLACE }, batch(6)), None);
         let other = Idempotent { producer: ProducerId(2), ..batch(6) };
-        assert_eq!(pipeline.admit(PLACE, other), Ok(()));
+        assert_eq!(pipeline.refused_before(NOW, PLACE, other), None);
         let bumped = Idempotent { epoch: ProducerEpoch(1), ..batch(6) };
-        assert_eq!(pipeline.admit(PLACE, bumped), Ok(()));
-        assert!(pipeline.is_clear(), "the old epoch is over");
+        assert_eq!(pipeline.refused_before(NOW, PLACE, bumped), None);
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let pipeline = Pipeline::default();
         for partition in 0..10_000 {
-            pipeline.refuse(Place { partition, ..PLACE }, batch(0), NOT_LEADER);
+            pipeline.refuse(NOW, Place { partition, ..PLACE }, batch(0), NOT_LEADER);
             assert!(pipeline.lock().len() <= REFUSED_MAX);
         }
     }

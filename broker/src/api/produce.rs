@@ -149,16 +149,42 @@ impl Call<'_> {
         let bytes = data.records.and_then(|records| records.inline().cloned()).unwrap_or_default();
         let place = Place { topic: name, topic_id: id.0, partition: index };
         let batch = || Idempotent::in_bytes(&bytes);
-        if !self.pipeline.is_clear()
-            && let Some(Err(code)) = batch().map(|batch| self.pipeline.admit(place, batch))
-        {
-            return Pending { index, state: Err(code.into()) };
-        }
-        let state = self.try_append(name, id, index, &bytes);
-        if let (Err(refusal), Some(batch)) = (&state, batch().filter(|_| state.is_err())) {
-            self.pipeline.refuse(place, batch, refusal.code);
+        // Mostly nothing was refused, and what the batch says of its producer is not looked at here.
+        let known = if self.pipeline.is_clear() { None } else { batch() };
+        let before = known.and_then(|batch| self.pipeline.refused_before(self.now.monotonic, place, batch));
+        let state = match before {
+            Some(code) if known.is_some_and(|batch| self.is_first_of(batch, name, id, index)) => {
+                Err(code.into())
+            }
+            Some(code) => self.try_append(name, id, index, &bytes).map_err(|refusal| match refusal.code {
+                ErrorCode::OutOfOrderSequenceNumber => code.into(),
+                _ => refusal,
+            }),
+            None => self.try_append(name, id, index, &bytes),
+        };
+        match (&state, known) {
+            (Ok(_), Some(batch)) => self.pipeline.took(place, batch),
+            (Ok(_), None) => {}
+            (Err(refusal), _) => {
+                if let Some(batch) = batch() {
+                    self.pipeline.refuse(self.now.monotonic, place, batch, refusal.code);
+                }
+            }
         }
         Pending { index, state }
+    }
+
+    /// Whether the log knows nothing of a batch's producer: whatever its sequence number, it would be taken in.
+    fn is_first_of(&self, batch: Idempotent, name: &Utf8Bytes, id: TopicId, index: i32) -> bool {
+        let partition = self.node.led_partition(self.topic(name, id), PartitionId(index));
+        partition.is_ok_and(|partition| !partition.knows_producer(batch.producer))
+    }
+
+    fn topic<'t>(&self, name: &'t Utf8Bytes, id: TopicId) -> TopicRef<'t> {
+        match self.version >= FIRST_WITH_TOPIC_IDS {
+            true => TopicRef::Id(id),
+            false => TopicRef::Name(name),
+        }
     }
 
     fn try_append(
@@ -169,11 +195,7 @@ impl Call<'_> {
         bytes: &Bytes,
     ) -> Result<Appending, Refusal> {
         let acks = self.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
-        let topic = match self.version >= FIRST_WITH_TOPIC_IDS {
-            true => TopicRef::Id(id),
-            false => TopicRef::Name(name),
-        };
-        let partition = self.node.led_partition(topic, PartitionId(index))?;
+        let partition = self.node.led_partition(self.topic(name, id), PartitionId(index))?;
         if partition.is_internal() {
             return Err(ErrorCode::InvalidTopicException.into());
         }
@@ -245,7 +267,7 @@ impl Call<'_> {
                 // What was only not replicated in time is in the log, and nothing is missing before what comes next.
                 if let Some(batch) = batch.filter(|_| topics::is_leader_elsewhere(code.code())) {
                     let place = Place { topic: name, topic_id, partition: index };
-                    self.pipeline.refuse(place, batch, code);
+                    self.pipeline.refuse(self.node.wall.now().monotonic, place, batch, code);
                 }
                 refused(code.into())
             }

@@ -20,7 +20,7 @@ use protocol::{ApiKey, Records};
 use record::{BatchBuilder, Batches, Compression};
 use types::{ErrorCode, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, Uuid};
 
-use super::{Harness, RequestError};
+use super::{Harness, RequestError, new_peer};
 
 pub(super) const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -200,28 +200,41 @@ async fn a_repeated_batch_is_in_the_log_once() {
     harness.stop().await;
 }
 
+fn numbered(sequence: i32) -> Bytes {
+    let mut builder =
+        BatchBuilder::new(Compression::None).producer(ProducerId(1), ProducerEpoch(0), Sequence(sequence));
+    builder.push(Timestamp(NOW_MS), None, Some(b"value"), &[]);
+    builder.build().unwrap()
+}
+
 #[tokio::test]
 async fn what_was_sent_behind_a_refused_batch_is_no_gap() {
     let harness = Harness::start().await;
-    let numbered = |sequence| {
-        let mut builder = BatchBuilder::new(Compression::None).producer(
-            ProducerId(1),
-            ProducerEpoch(0),
-            Sequence(sequence),
-        );
-        builder.push(Timestamp(NOW_MS), None, Some(b"value"), &[]);
-        builder.build().unwrap()
-    };
     let unknown = ("t", TopicId(Uuid::ZERO));
     let code = async |sequence| produce(&harness, 12, unknown, numbered(sequence)).await.error_code;
-    assert_eq!(code(0).await, ErrorCode::UnknownTopicOrPartition.code());
+    let [gone, gap] = [ErrorCode::UnknownTopicOrPartition, ErrorCode::OutOfOrderSequenceNumber];
+    assert_eq!(code(0).await, gone.code());
     // What the first one failed of is over before the second one is looked at.
     harness.create_topic("t", &[]).await;
-    assert_eq!(code(1).await, ErrorCode::UnknownTopicOrPartition.code());
+    assert_eq!(code(1).await, gone.code(), "its producer is new here, and it would be taken for the first");
     for sequence in 0..2 {
         assert_eq!(code(sequence).await, 0);
     }
-    assert_eq!(code(9).await, ErrorCode::OutOfOrderSequenceNumber.code(), "nothing was refused before it");
+    assert_eq!(code(9).await, gap.code(), "nothing was refused before it");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_batch_that_came_in_by_another_way_holds_nothing_up() {
+    let mut harness = Harness::start().await;
+    let unknown = ("t", TopicId(Uuid::ZERO));
+    let refused = produce(&harness, 12, unknown, numbered(0)).await.error_code;
+    assert_eq!(refused, ErrorCode::UnknownTopicOrPartition.code());
+    harness.create_topic("t", &[]).await;
+    let first = std::mem::replace(&mut harness.peer, new_peer());
+    assert_eq!(produce(&harness, 12, unknown, numbered(0)).await.error_code, 0);
+    harness.peer = first;
+    assert_eq!(produce(&harness, 12, unknown, numbered(1)).await.error_code, 0);
     harness.stop().await;
 }
 

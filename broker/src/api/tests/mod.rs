@@ -30,6 +30,11 @@ struct Harness {
     peer: Peer,
 }
 
+/// Of a new connection.
+fn new_peer() -> Peer {
+    Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), "plain".into())
+}
+
 impl Harness {
     async fn start() -> Harness {
         Harness::start_with("").await
@@ -59,8 +64,7 @@ impl Harness {
             node.quorum.bootstrap("cluster", &[voter]).await.unwrap();
         }
         node.registration.subscribe().wait_for(Option::is_some).await.unwrap();
-        let peer = Peer::new(SocketAddr::from(([127, 0, 0, 1], 1)), "plain".into());
-        Harness { node, tasks, folder: None, peer }
+        Harness { node, tasks, folder: None, peer: new_peer() }
     }
 
     async fn stop(self) {

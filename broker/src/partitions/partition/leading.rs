@@ -12,7 +12,7 @@ use replication::{
 use storage::AppendError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use types::{ErrorCode, Now, Offset};
+use types::{ErrorCode, Now, Offset, ProducerId};
 
 use super::{Partition, Shell};
 use crate::partitions::role::Role;
@@ -156,6 +156,14 @@ impl Partition {
         })?;
         self.log_start_moved(&mut shell, now);
         Ok(shell.role.bounds().log_start)
+    }
+
+    /// Whether this node leads and an idempotent producer has written here.
+    pub(crate) fn knows_producer(&self, producer: ProducerId) -> bool {
+        match &self.lock().role {
+            Role::Leading(leader) => leader.knows_producer(producer),
+            Role::Following(_) => false,
+        }
     }
 
     /// The smallest log start of the replicas that may lead; only a leader knows it, and `None` within while it cannot.

@@ -109,6 +109,11 @@ impl Leader {
         self.log.producers.to_snapshot()
     }
 
+    /// Whether an idempotent producer is remembered.
+    pub fn knows_producer(&self, producer: ProducerId) -> bool {
+        self.log.producers.knows(producer)
+    }
+
     /// How many idempotent producers are remembered.
     pub fn producer_count(&self) -> usize {
         self.log.producers.len()

@@ -30,6 +30,11 @@ impl ProducerStates {
         self.producers.iter().map(|(id, state)| state.to_snapshot(*id)).collect()
     }
 
+    /// Whether a producer is remembered.
+    pub fn knows(&self, producer: ProducerId) -> bool {
+        self.producers.contains_key(&producer)
+    }
+
     /// How many producers are remembered.
     pub fn len(&self) -> usize {
         self.producers.len()
