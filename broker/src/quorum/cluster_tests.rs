@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use types::{BrokerId, TopicId, Uuid};
 
 use self::cut::{Cut, CutTransport};
+use super::message::{Purpose, Reply, Request};
+use super::service::Session;
 use super::{BootstrapError, Committed, MetadataQuorum, Part, QuorumOptions, SubmitError, handle};
 use crate::seams::{Blocking, TcpTransport, Transport, Wall};
 
@@ -36,6 +38,7 @@ struct Cluster {
     ports: Vec<u16>,
     nodes: Vec<Option<Node>>,
     cut: Cut,
+    unreached: Cut,
     session_timeout: Duration,
 }
 
@@ -49,6 +52,7 @@ impl Cluster {
             ports,
             nodes,
             cut: Cut::default(),
+            unreached: Cut::default(),
             session_timeout,
         };
         for node in 0..count {
@@ -76,7 +80,8 @@ impl Cluster {
 
     async fn start(&mut self, node: usize) {
         let own = self.ports[node];
-        let transport = CutTransport { own, cut: Arc::clone(&self.cut) };
+        let (cut, unreached) = (Arc::clone(&self.cut), Arc::clone(&self.unreached));
+        let transport = CutTransport { own, cut, unreached };
         let started =
             start(&self.path(node), node, &self.ports, Some(own), Arc::new(transport), self.session_timeout)
                 .await;
@@ -358,6 +363,30 @@ async fn what_a_leader_that_hangs_was_asked_is_given_up_when_another_leads() {
     // It does not know yet that the leader is gone, and the connection to it stands.
     let asked = tokio::time::timeout(handle::FORWARD_TIMEOUT / 2, cluster.node(other).create("lost")).await;
     assert_eq!(asked.expect("it is given up before its time is over"), Err(SubmitError::Unknown));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_controller_that_nobody_reaches_passes_on_nothing_that_was_not_committed() {
+    let cluster = Cluster::founded(3).await;
+    cluster.node(0).register().await;
+    let old = cluster.leader().await;
+    let other = (old + 1) % 3;
+    let (node, end) = (cluster.node(old), cluster.node(old).end());
+    cluster.isolate(old);
+    let service = node.quorum.service().unwrap();
+    let alone = service.raft.client_write(super::raft::Proposal::default());
+    let alone = tokio::time::timeout(Duration::from_millis(300), alone).await;
+    assert!(alone.is_err(), "it is in its log, and nobody else's: {alone:?}");
+    while let Err(error) = cluster.node(other).create("agreed").await {
+        assert!(matches!(error, SubmitError::Unknown | SubmitError::NoController), "{error}");
+    }
+    // It asks others what is committed, as no leader speaks to it; its log stays as it is.
+    cluster.unreached.lock().unwrap().insert(cluster.ports[old]);
+    cluster.cut.lock().unwrap().clear();
+    node.knows("agreed").await;
+    let session = Session::new(Purpose::Client, 9, Uuid::from_random([9; 16]));
+    let reply = service.answer(&session, Request::Tail { from: end, wait_ms: 0 }).await;
+    assert!(matches!(reply, Reply::TailSnapshot { .. }), "{reply:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -345,6 +345,7 @@ async fn start_raft(
     let state_machine = StateMachine::new(Arc::clone(data_dir), blocking.clone());
     let committed_sender = state_machine.committed();
     let committed = committed_sender.subscribe();
+    let applied_end = state_machine.applied_end();
     let voter = VoterId { node, directory: data_dir.directory_id() };
     let config = Config {
         cluster_name: "metadata".to_owned(),
@@ -382,6 +383,7 @@ async fn start_raft(
         log,
         commands,
         committed: committed.clone(),
+        applied_end,
         observers: std::sync::Mutex::default(),
         contact: Contact::default(),
         changing: tokio::sync::Mutex::default(),

@@ -1,6 +1,7 @@
 //! What a controller answers to other nodes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) struct Service {
     pub(super) log: LogStore,
     pub(super) commands: mpsc::Sender<Submission>,
     pub(super) committed: watch::Receiver<Committed>,
+    /// Up to where `log` holds what is committed.
+    pub(super) applied_end: Arc<AtomicU64>,
     /// Who tails.
     pub(super) observers: Mutex<BTreeMap<i32, ObserverState>>,
     /// Which voters have caught up, and when.
@@ -209,6 +212,9 @@ impl Service {
         if end == from {
             return Ok(Reply::Tail { entries: Entries::default(), leader });
         }
+        // What this node heard of another one while its leader was silent is not in its own log: there may be entries in its
+        // place that never were committed.
+        let end = end.min(self.applied_end.load(Ordering::Acquire));
         match self.log.tail(from, end).await.map_err(|error| error.to_string())? {
             Some(entries) if !entries.is_empty() => Ok(Reply::Tail { entries: Entries(entries), leader }),
             Some(_) | None => self.begin_snapshot(session),

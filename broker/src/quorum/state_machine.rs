@@ -2,6 +2,7 @@
 //! the last snapshot and the log behind it.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub(super) struct StateMachine {
     membership: StoredMembership,
     image: Image,
     committed: watch::Sender<Committed>,
+    /// The index after the last entry that was applied here. What is published may be further.
+    applied_end: Arc<AtomicU64>,
     /// The end of the snapshot that is on disk. Builders are clones, and may be slower than a snapshot that comes from
     /// the leader, behind which the log is purged: the older one must not take its place.
     on_disk: Arc<Mutex<Option<LogId>>>,
@@ -76,6 +79,7 @@ impl StateMachine {
             membership: StoredMembership::default(),
             image: Image::default(),
             committed: watch::Sender::new(Committed::default()),
+            applied_end: Arc::default(),
             on_disk: Arc::default(),
         }
     }
@@ -85,8 +89,16 @@ impl StateMachine {
         self.committed.clone()
     }
 
+    /// Up to where the log of this node holds what is committed. Behind that it may hold what never will be: a node that
+    /// hears nothing of the leader publishes what another one told it.
+    pub(super) fn applied_end(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.applied_end)
+    }
+
     fn publish(&self) {
         let end = self.applied.map_or(0, |applied| applied.index + 1);
+        // Before anybody is woken who reads the log up to there.
+        self.applied_end.store(end, Ordering::Release);
         publish(&self.committed, Committed { image: Arc::new(self.image.clone()), end });
     }
 

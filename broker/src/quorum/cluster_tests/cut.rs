@@ -21,12 +21,15 @@ pub(super) type Cut = Arc<Mutex<BTreeSet<u16>>>;
 pub(super) struct CutTransport {
     pub(super) own: u16,
     pub(super) cut: Cut,
+    /// Those that nobody reaches, and who reach others.
+    pub(super) unreached: Cut,
 }
 
 struct CutStream {
     stream: Box<dyn Stream>,
     ends: [u16; 2],
     cut: Cut,
+    unreached: Cut,
 }
 
 impl Transport for CutTransport {
@@ -40,6 +43,7 @@ impl Transport for CutTransport {
                 stream: TcpTransport.connect(host, port).await?,
                 ends: [self.own, port],
                 cut: Arc::clone(&self.cut),
+                unreached: Arc::clone(&self.unreached),
             };
             match stream.is_cut() {
                 true => std::future::pending().await,
@@ -53,6 +57,7 @@ impl CutStream {
     fn is_cut(&self) -> bool {
         let cut = self.cut.lock().unwrap();
         self.ends.iter().any(|end| cut.contains(end))
+            || self.unreached.lock().unwrap().contains(&self.ends[1])
     }
 }
 
