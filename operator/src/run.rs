@@ -173,8 +173,12 @@ async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
         .owns(api::<ConfigMap>(&context, scope), ours())
         .owns(api::<PodDisruptionBudget>(&context, scope), ours())
         // A StatefulSet owns its Pods, and nobody their volumes: both lead to the cluster by their labels.
-        .watches(api::<Pod>(&context, scope), ours(), by_label)
-        .watches(api::<PersistentVolumeClaim>(&context, scope), ours(), by_label)
+        .watches(api::<Pod>(&context, scope), ours(), by_label("Pod", &context))
+        .watches(
+            api::<PersistentVolumeClaim>(&context, scope),
+            ours(),
+            by_label("PersistentVolumeClaim", &context),
+        )
         .reconcile_all_on(pulse::changes(Arc::clone(&context.pulse), scope.map(str::to_owned)))
         .graceful_shutdown_on(stop);
     let rounds = controller.run(
@@ -190,7 +194,9 @@ async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
     let controller = Controller::new(api::<KafkaTopic>(&context, scope), watcher::Config::default());
     let store = controller.store();
     let topics = store.clone();
+    let metrics = Arc::clone(&context.metrics);
     let of_cluster = move |cluster: KafkaCluster| {
+        metrics.watched("KafkaCluster");
         let of_cluster = topics.state().into_iter().filter(move |topic| {
             topic.namespace() == cluster.namespace() && topic.spec.cluster_ref.name == cluster.name_any()
         });
@@ -210,9 +216,16 @@ async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
     rounds.for_each(log_watch_errors).await;
 }
 
-fn by_label<K: Resource>(child: K) -> Option<ObjectRef<KafkaCluster>> {
-    let cluster = child.labels().get(names::INSTANCE_LABEL)?;
-    Some(ObjectRef::new(cluster).within(&child.namespace()?))
+fn by_label<K: Resource>(
+    kind: &'static str,
+    context: &Context,
+) -> impl Fn(K) -> Option<ObjectRef<KafkaCluster>> + use<K> {
+    let metrics = Arc::clone(&context.metrics);
+    move |child| {
+        metrics.watched(kind);
+        let cluster = child.labels().get(names::INSTANCE_LABEL)?;
+        Some(ObjectRef::new(cluster).within(&child.namespace()?))
+    }
 }
 
 fn retry<K: Resource<DynamicType = ()>>(
@@ -221,11 +234,23 @@ fn retry<K: Resource<DynamicType = ()>>(
     failure: &Failure,
     context: &Context,
 ) -> Action {
-    context.metrics.failed(kind);
+    context.metrics.failed(kind, reason(&failure.0));
     let wait = context.backoff.failed(&object.uid().unwrap_or_default());
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     tracing::warn!(kind, namespace, name, %failure, again_in = ?wait, "a reconcile failed");
     Action::requeue(wait)
+}
+
+/// One of [`crate::metrics::REASONS`]: the first cause in the chain that tells.
+fn reason(failure: &anyhow::Error) -> &'static str {
+    let cause = failure.chain().find_map(|cause| match cause.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) if status.code == 403 => Some("Forbidden"),
+        Some(kube::Error::Api(status)) if status.code == 409 => Some("Conflict"),
+        Some(_) => Some("ApiServer"),
+        None if cause.is::<client::Error>() || cause.is::<client::node::NodeError>() => Some("Brokers"),
+        None => None,
+    });
+    cause.unwrap_or("Other")
 }
 
 /// Failures of reconciles are logged where they are counted; what is left is the watches'.
@@ -242,5 +267,22 @@ async fn log_watch_errors<K>(
             | kube::runtime::controller::Error::ObjectNotFound(_),
         ) => {}
         Err(error) => tracing::warn!(%error, "a watch failed; it is begun again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+    use crate::metrics::REASONS;
+
+    #[test]
+    fn a_failure_is_counted_by_who_failed() {
+        let denied = kube::core::Status::failure("no", "Forbidden").with_code(403).boxed();
+        let denied = anyhow::Error::new(kube::Error::Api(denied)).context("observing");
+        assert_eq!(reason(&denied), "Forbidden");
+        let address = client::Error::InvalidAddress { address: String::new() };
+        assert_eq!(reason(&anyhow::Error::new(address).context("asking")), "Brokers");
+        assert_eq!(reason(&anyhow::anyhow!("strange")), "Other");
+        assert!(["Forbidden", "Brokers", "Other"].iter().all(|one| REASONS.contains(one)));
     }
 }

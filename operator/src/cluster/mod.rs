@@ -29,13 +29,14 @@ const AT_REST: Duration = Duration::from_secs(300);
 
 /// One round: ends with what should be, or on the way to it.
 pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyhow::Result<Action> {
-    let _round = context.metrics.round("KafkaCluster");
+    let mut round = context.metrics.round("KafkaCluster");
     let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
     let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
     // The cache may be older than what this operator wrote; a cluster's id must not be.
     let Some(cluster) = clusters.get_opt(&name).await? else {
         context.backoff.forget(&cached.uid().unwrap_or_default());
         context.pulse.forget(&ObjectRef::from_obj(cached));
+        context.metrics.forget(&namespace, &name);
         return Ok(Action::await_change());
     };
     let uid = cluster.uid().unwrap_or_default();
@@ -43,6 +44,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
         context.backoff.forget(&uid);
         context.pulse.forget(&ObjectRef::from_obj(cached));
         context.kafka.forget(&names::bootstrap_servers(&namespace, &name));
+        context.metrics.forget(&namespace, &name);
         return Ok(Action::await_change());
     }
 
@@ -81,6 +83,11 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     context.backoff.forget(&uid);
     let is_settled = steps.is_empty()
         && status.conditions.iter().any(|one| one.type_ == "Reconciling" && one.status == "False");
+    let pods_left = status.rollout.as_ref().map_or(0, |rollout| rollout.pending.len());
+    context.metrics.rollout(&namespace, &name, pods_left, is_settled);
+    if steps.is_empty() && status == before {
+        round.is_steady();
+    }
     match is_settled {
         true => context.pulse.note(ObjectRef::from_obj(&cluster), observed.beat(&namespace, &name)),
         false => context.pulse.forget(&ObjectRef::from_obj(&cluster)),

@@ -37,7 +37,7 @@ pub(crate) async fn reconcile(
     store: &Store<KafkaTopic>,
     context: &Context,
 ) -> anyhow::Result<Action> {
-    let _round = context.metrics.round("KafkaTopic");
+    let mut round = context.metrics.round("KafkaTopic");
     let uid = topic.uid().unwrap_or_default();
     let is_deleted = topic.metadata.deletion_timestamp.is_some();
     let (sight, bootstrap) = Box::pin(look(topic, context)).await?;
@@ -79,7 +79,10 @@ pub(crate) async fn reconcile(
         }
         (_, Sight::Absent | Sight::Unreachable(_)) => None,
     };
-    write_status(topic, &verdict, found.as_ref(), context).await?;
+    let is_written = write_status(topic, &verdict, found.as_ref(), context).await?;
+    if steps.is_empty() && !is_written {
+        round.is_steady();
+    }
     Ok(Action::requeue(match verdict {
         Verdict::Waits { reason: "Reassigning", .. } => MOVING,
         Verdict::Waits { .. } => WAITING,
@@ -192,15 +195,16 @@ async fn set_finalizer(topic: &KafkaTopic, is_wanted: bool, context: &Context) -
     Ok(())
 }
 
+/// Whether there was something to write.
 async fn write_status(
     topic: &KafkaTopic,
     verdict: &Verdict,
     found: Option<&Found>,
     context: &Context,
-) -> kube::Result<()> {
+) -> kube::Result<bool> {
     let status = status::status(topic, verdict, found, &Time(Timestamp::now()));
     if topic.status.as_ref() == Some(&status) {
-        return Ok(());
+        return Ok(false);
     }
     let body = json!({
         "apiVersion": "taffrail.dev/v1alpha1",
@@ -212,5 +216,5 @@ async fn write_status(
         Api::namespaced(context.client.clone(), &topic.namespace().unwrap_or_default());
     let parameters = PatchParams::apply(names::STATUS_MANAGER).force();
     api.patch_status(&topic.name_any(), &parameters, &Patch::Apply(&body)).await?;
-    Ok(())
+    Ok(true)
 }
