@@ -7,6 +7,7 @@ mod backoff;
 mod cluster;
 mod conditions;
 mod election;
+mod hooks;
 mod http;
 mod kafka;
 mod metrics;
@@ -16,4 +17,5 @@ mod run;
 mod topic;
 
 pub use election::Election;
+pub use hooks::{Subject, check, retire};
 pub use run::{Options, RunError, run};

@@ -1,14 +1,17 @@
-//! `taffrail operator`: the Kubernetes operator, until a signal asks it to stop.
+//! `taffrail operator`: the Kubernetes operator, until a signal asks it to stop; and what the Helm chart's hooks run.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use config::node::{LogFormat, Logging};
 
 /// Arguments of `taffrail operator`, each of which the Helm chart sets as a variable.
 #[derive(Debug, clap::Args)]
+#[command(subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// The image of clusters that name none: the operator's own
-    #[arg(long, value_name = "IMAGE", env = "TAFFRAIL_IMAGE")]
-    image: String,
+    #[arg(long, value_name = "IMAGE", env = "TAFFRAIL_IMAGE", required = true)]
+    image: Option<String>,
     /// The namespaces to look after, comma-separated; none means all of them
     #[arg(long, value_name = "NAMES", env = "TAFFRAIL_WATCH_NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,
@@ -32,6 +35,23 @@ pub(crate) struct Args {
     log_format: String,
 }
 
+/// What is done instead of operating, with the same variables.
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    /// Checks that the operator answers, holds its Lease, and may read the resources: `helm test`
+    Check {
+        /// The operator's endpoint for metrics and health
+        #[arg(long, value_name = "HOST:PORT")]
+        endpoint: String,
+    },
+    /// Stops the operator and takes its finalizer off every KafkaTopic: before `helm uninstall`
+    Retire {
+        /// The operator's Deployment
+        #[arg(long, value_name = "NAME")]
+        deployment: String,
+    },
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let format = match args.log_format.as_str() {
         "text" => LogFormat::Text,
@@ -39,16 +59,34 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         other => bail!("--log-format {other:?}: write text or json"),
     };
     super::broker::log_to_stderr(&Logging { level: args.log_level, format })?;
-    if args.image.trim().is_empty() {
-        bail!("--image is empty: write the image that brokers run");
+    let namespaces: Vec<_> = args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    if let Some(task) = args.task {
+        let namespace = args.namespace.context("--namespace is missing: write where the operator runs")?;
+        return attend(task, operator::Subject { namespace, watched: namespaces, lease: args.lease }).await;
     }
-    let namespaces = args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+    let image = args.image.filter(|image| !image.trim().is_empty());
+    let image = image.context("--image is empty: write the image that brokers run")?;
     let election = match (args.lease, args.namespace, args.pod) {
         (Some(lease), Some(namespace), Some(identity)) => {
             Some(operator::Election { lease, namespace, identity })
         }
         _ => None,
     };
-    let options = operator::Options { image: args.image, namespaces, bind: args.bind, election };
+    let options = operator::Options { image, namespaces, bind: args.bind, election };
     Ok(operator::run(options, crate::signals::stop()).await?)
+}
+
+async fn attend(task: Task, subject: operator::Subject) -> anyhow::Result<()> {
+    match task {
+        Task::Check { endpoint } => {
+            for line in operator::check(&subject, &endpoint).await? {
+                println!("{line}");
+            }
+        }
+        Task::Retire { deployment } => {
+            let freed = operator::retire(&subject, &deployment).await?;
+            println!("the operator is stopped; {freed} KafkaTopics can be deleted without it");
+        }
+    }
+    Ok(())
 }
