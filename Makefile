@@ -33,7 +33,7 @@ test: ## Unit, property and process tests
 	cargo test --profile $(PROFILE)
 
 .PHONY: verify
-verify: ## All static checks; writes nothing. Needs helm; installs cargo-deny on first use
+verify: $(TOOLS)/bin/promtool ## All static checks; writes nothing. Needs helm; installs cargo-deny and promtool on first use
 	cargo fmt --all --check
 	cargo clippy --profile $(PROFILE) --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --profile $(PROFILE) --workspace --no-deps --document-private-items
@@ -41,13 +41,22 @@ verify: ## All static checks; writes nothing. Needs helm; installs cargo-deny on
 	cargo deny --log-level error check bans licenses sources
 	@echo "cargo deny: advisories left out, their database is not part of this check"
 	$(WITH_KIND); helm lint --strict charts/taffrail-operator
+	$(WITH_KIND); cargo run --quiet --profile $(PROFILE) --package xtask -- chart
 	cargo run --quiet --profile $(PROFILE) --package xtask -- tidy
+
+# From Debian's package, without installing the server that it is part of.
+$(TOOLS)/bin/promtool:
+	mkdir -p $(TOOLS)/bin
+	folder=$$(mktemp -d) && cd $$folder && { apt-get download --quiet=2 prometheus || \
+		{ apt-get update --quiet=2 && apt-get download --quiet=2 prometheus; }; } && \
+		dpkg-deb --extract prometheus_*.deb . && cp usr/bin/promtool $@ && rm -r $$folder
 
 .PHONY: fix
 fix: ## Formats and regenerates what is generated
 	cargo fmt --all
 	cargo run --quiet --profile $(PROFILE) --package xtask -- codegen protocol
 	cargo run --quiet --profile $(PROFILE) --package xtask -- codegen crds
+	cargo run --quiet --profile $(PROFILE) --package xtask -- codegen dashboards
 
 .PHONY: oracle
 oracle: ## Wire bytes against an independent implementation

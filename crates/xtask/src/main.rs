@@ -5,6 +5,7 @@
     reason = "a program for developers, which talks on the terminal"
 )]
 
+mod chart;
 mod codegen;
 mod tidy;
 
@@ -29,6 +30,8 @@ enum Task {
     },
     /// Checks what no other tool checks; writes nothing.
     Tidy,
+    /// Checks the Helm chart and its alerts; needs helm and promtool.
+    Chart,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Codegen { what } => codegen::run(&root, what),
         Task::Tidy => tidy::run(&root),
+        Task::Chart => chart::run(&root),
     }
 }
 

@@ -2,6 +2,7 @@
 //! compare.
 
 pub(crate) mod crds;
+pub(crate) mod dashboards;
 pub(crate) mod protocol;
 
 use std::path::Path;
@@ -26,6 +27,8 @@ pub(crate) enum What {
         #[arg(long)]
         check: bool,
     },
+    /// Grafana's dashboards in the Helm chart, from their short form in `dashboards/`.
+    Dashboards,
 }
 
 pub(crate) fn run(root: &Path, what: What) -> anyhow::Result<()> {
@@ -36,6 +39,7 @@ pub(crate) fn run(root: &Path, what: What) -> anyhow::Result<()> {
             }
             protocol::generate(root, root)
         }
+        What::Dashboards => dashboards::generate(root),
         What::Crds { check: false } => crds::generate(root),
         What::Crds { check: true } => {
             let findings = generated::definitions(root)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Findings, Texts, read_texts};
-use crate::codegen::{crds, protocol};
+use crate::codegen::{crds, dashboards as boards, protocol};
 
 /// The folders that hold nothing but messages.
 fn folders() -> Vec<String> {
@@ -27,6 +27,12 @@ pub(crate) fn definitions(root: &Path) -> anyhow::Result<Findings> {
     let mut committed = read_texts(root, &["crds", "charts"], "yaml")?;
     committed.retain(|path, _| path.starts_with("crds/") || path.contains("/templates/crd-"));
     Ok(differences(&committed, &crds::files()?))
+}
+
+/// Grafana's dashboards.
+pub(super) fn dashboards(root: &Path) -> anyhow::Result<Findings> {
+    let committed = read_texts(root, &["charts/taffrail-operator/files/dashboards"], "json")?;
+    Ok(differences(&committed, &boards::files(root)?))
 }
 
 fn differences(committed: &Texts, fresh: &Texts) -> Findings {

@@ -27,6 +27,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut findings = dependencies::check(root, &architecture)?;
     findings.extend(generated::messages(root)?);
     findings.extend(generated::definitions(root)?);
+    findings.extend(generated::dashboards(root)?);
     findings.extend(heads(&rust));
     findings.extend(imports::check(&rust));
     findings.extend(links::check(&markdown(root)?, |path| root.join(path).exists()));
