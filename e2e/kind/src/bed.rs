@@ -18,6 +18,7 @@ pub const IMAGE: &str = "taffrail:e2e";
 pub const NAMESPACE: &str = "kafka";
 /// Where the operator is.
 pub const OPERATOR_NAMESPACE: &str = "taffrail";
+/// The kind cluster's name, unless `TAFFRAIL_E2E_CLUSTER` says another: two runs on one machine need two.
 const NAME: &str = "taffrail-e2e";
 const KCAT_IMAGE: &str = "kcat:e2e";
 
@@ -85,7 +86,7 @@ impl Bed {
 
     fn kind(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("kind");
-        command.args(arguments).args(["--name", NAME]).env("KUBECONFIG", self.kubeconfig());
+        command.args(arguments).args(["--name", &name()]).env("KUBECONFIG", self.kubeconfig());
         command
     }
 
@@ -112,6 +113,16 @@ impl Bed {
     /// Runs helm.
     pub fn helm(&self, arguments: &[&str]) -> Result<String> {
         run(Command::new("helm").args(arguments).env("KUBECONFIG", self.kubeconfig()), None)
+    }
+
+    /// Types a line into a shell whose kubectl is at this cluster, in a namespace, and in the repository's root.
+    pub fn shell(&self, namespace: &str, line: &str) -> Result<String> {
+        self.kubectl(&["config", "set-context", "--current", "--namespace", namespace])?;
+        let mut shell = Command::new("bash");
+        shell.args(["-euo", "pipefail", "-c", line]).current_dir(repository());
+        let output = run(shell.env("KUBECONFIG", self.kubeconfig()), None);
+        self.kubectl(&["config", "set-context", "--current", "--namespace", "default"])?;
+        output
     }
 
     /// `kubectl apply` in the scenarios' namespace.
@@ -246,9 +257,13 @@ impl Bed {
 impl Drop for Bed {
     fn drop(&mut self) {
         if let Err(error) = run(&mut self.kind(&["delete", "cluster"]), None) {
-            eprintln!("the kind cluster {NAME} is left behind: {error:#}");
+            eprintln!("the kind cluster {} is left behind: {error:#}", name());
         }
     }
+}
+
+fn name() -> String {
+    std::env::var("TAFFRAIL_E2E_CLUSTER").unwrap_or_else(|_| NAME.to_owned())
 }
 
 fn run(command: &mut Command, input: Option<&str>) -> Result<String> {

@@ -3,8 +3,11 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it does")]
 
+mod book;
 mod brokers;
+mod chart;
 mod cluster;
+mod monitoring;
 mod topics;
 
 use std::process::ExitCode;
@@ -22,14 +25,18 @@ const INSTALL: [(&str, Scenario); 3] = [
     ("a Pod that was deleted comes back with its records", cluster::pod_deleted),
 ];
 /// With the first ones the quick subset: under twelve minutes.
-const QUICK: [(&str, Scenario); 10] = [
+const QUICK: [(&str, Scenario); 11] = [
     ("the README's example runs, and its namespace is deleted with all in it", cluster::example),
     ("what somebody deleted is made again", cluster::children_deleted),
     ("a changed configuration restarts the Pod once", cluster::configuration_changed),
     ("a topic is altered, and fewer partitions are refused", topics::altered),
     ("of two resources with one topic the older has it", topics::two_resources),
     ("a deleted KafkaTopic takes its topic along unless it is retained", topics::deleted),
-    ("a Prometheus scrapes the operator and the broker", cluster::prometheus),
+    ("helm test finds the operator well", chart::tested),
+    (
+        "a Prometheus scrapes operator and broker, and answers every query of dashboards and alerts",
+        monitoring::prometheus,
+    ),
     ("three brokers found one cluster", brokers::install),
     (
         "a rolling update under a producer: no delivery error, one Pod down, the active controller last",
@@ -37,7 +44,7 @@ const QUICK: [(&str, Scenario); 10] = [
     ),
     ("three brokers become five: replica counts within one of each other", brokers::grown),
 ];
-const REST: [(&str, Scenario); 15] = [
+const REST: [(&str, Scenario); 18] = [
     ("five brokers become three: everything is moved off first, and their volumes stay", brokers::shrunk),
     ("fewer brokers than a topic has replicas are refused", brokers::shrinking_refused),
     ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
@@ -57,7 +64,10 @@ const REST: [(&str, Scenario); 15] = [
     ("a roll is refused at min.insync.replicas, and goes on when that is healed", brokers::roll_refused),
     ("a topic that was deleted behind our back is created again", topics::recreated),
     ("wrong resources are refused with a message that says what to write", cluster::refused),
+    ("the book's commands for Kubernetes work as they are printed", book::commands),
     ("an operator with nothing to do writes nothing", cluster::idle),
+    ("an operator that is uninstalled and installed under another name restarts no Pod", chart::reinstalled),
+    ("without any ClusterRole: install, produce, roll under load, alter topics", chart::namespaced),
     ("a deleted cluster leaves its volume, and finds it again", cluster::deleted),
 ];
 
