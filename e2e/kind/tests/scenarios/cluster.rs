@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
 use kind_e2e::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE, wait};
@@ -128,56 +128,6 @@ pub(crate) fn configuration_changed(bed: &Bed) -> Result<()> {
         Ok(bed.get::<ConfigMap>(NAMESPACE, &old_map)?.is_none().then_some(()))
     })?;
     ensure!(pod(bed)?.uid() == after.uid(), "the Pod was restarted twice for one change");
-    Ok(())
-}
-
-pub(crate) fn refused(bed: &Bed) -> Result<()> {
-    // By the API server, before anything is stored.
-    let refused = [
-        (DEMO.replace("replicas: 1", "replicas: 0"), "spec.brokers.replicas"),
-        (DEMO.replace("replicas: 1", "replicas: one"), "spec.brokers.replicas"),
-        (DEMO.replace("replicas: 1", "replica: 1"), "replica"),
-        (DEMO.replace("size: 1Gi", "whenDeleted: Never\n        size: 1Gi"), "whenDeleted"),
-        (DEMO.replace("    storage:\n", "    storage:\n      ephemeral: {}\n"), "one of the two"),
-    ];
-    for (yaml, field) in refused {
-        let Err(error) = bed.apply(&yaml.replace("name: demo", "name: wrong")) else {
-            bail!("accepted: {yaml}")
-        };
-        ensure!(format!("{error:#}").contains(field), "{field} is not named: {error:#}");
-    }
-    for (yaml, says) in [
-        (DEMO.replace("size: 1Gi", "size: 2Gi"), "size and storageClass cannot be changed"),
-        (DEMO.replace("persistent:\n        size: 1Gi", "ephemeral: {}"), "cannot be exchanged"),
-    ] {
-        let Err(error) = bed.apply(&yaml) else { bail!("accepted: {yaml}") };
-        ensure!(format!("{error:#}").contains(says), "{says}: {error:#}");
-    }
-    // By the operator, in a condition.
-    let wrong = DEMO.replace("name: demo", "name: wrong");
-    let stalled = [
-        (format!("{wrong}  config:\n    num.partition: 3\n"), "InvalidConfig", "num.partitions"),
-        (format!("{wrong}  config:\n    log.dirs: /tmp\n"), "InvalidConfig", "log.dirs"),
-    ];
-    for (yaml, reason, says) in stalled {
-        bed.apply(&yaml)?;
-        wait("Stalled", MINUTE, || {
-            let cluster: KafkaCluster = bed.get(NAMESPACE, "wrong")?.context("KafkaCluster wrong")?;
-            let conditions = cluster.status.unwrap_or_default().conditions;
-            let stalled =
-                conditions.iter().find(|condition| condition.type_ == "Stalled").context("no condition")?;
-            ensure!(
-                stalled.reason == reason && stalled.message.contains(says),
-                "{}: {}",
-                stalled.reason,
-                stalled.message
-            );
-            Ok((stalled.status == "True").then_some(()))
-        })?;
-        let set: Option<StatefulSet> = bed.get(NAMESPACE, "wrong-broker")?;
-        ensure!(set.is_none(), "a StatefulSet was made of a wrong spec");
-    }
-    bed.kubectl(&["--namespace", NAMESPACE, "delete", "tkc", "wrong"])?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod brokers;
 mod chart;
 mod cluster;
 mod monitoring;
+mod refusals;
 mod topics;
 
 use std::process::ExitCode;
@@ -63,7 +64,10 @@ const REST: [(&str, Scenario); 18] = [
     ("a bad image hurts one Pod, and its correction repairs it", brokers::bad_image),
     ("a roll is refused at min.insync.replicas, and goes on when that is healed", brokers::roll_refused),
     ("a topic that was deleted behind our back is created again", topics::recreated),
-    ("wrong resources are refused with a message that says what to write", cluster::refused),
+    (
+        "each of many wrong specs is refused with a message that names the field and what to write",
+        refusals::refused,
+    ),
     ("the book's commands for Kubernetes work as they are printed", book::commands),
     ("an operator with nothing to do writes nothing", cluster::idle),
     ("an operator that is uninstalled and installed under another name restarts no Pod", chart::reinstalled),

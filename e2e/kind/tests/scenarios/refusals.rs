@@ -1,0 +1,121 @@
+//! Wrong specs: each is refused by the API server or by a condition, in words that name the field and what to write. They
+//! stand in `refused.yaml`.
+
+use anyhow::{Context, Result, bail, ensure};
+use kind_e2e::{Bed, NAMESPACE, wait};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cluster::MINUTE;
+
+#[derive(Debug, Deserialize)]
+struct Cases {
+    create: Vec<Case>,
+    update: Vec<Case>,
+    condition: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    kind: String,
+    change: Value,
+    says: Vec<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+pub(crate) fn refused(bed: &Bed) -> Result<()> {
+    let cases: Cases = serde_yaml::from_str(include_str!("refused.yaml"))?;
+    let count = cases.create.len() + cases.update.len() + cases.condition.len();
+    ensure!(count >= 30, "{count} cases");
+    let mut wrong = Vec::new();
+    for case in &cases.create {
+        let refusal = dry_run(bed, &changed(case, "wrong"));
+        wrong.extend(unsaid(case, refusal.err().map(|error| format!("{error:#}"))));
+    }
+    for case in &cases.update {
+        // Those that all scenarios share.
+        let name = if case.kind == "KafkaCluster" { "demo" } else { "orders" };
+        let patch = ["patch", &case.kind, name, "--type=merge", "--dry-run=server", "--patch"];
+        let refusal =
+            bed.kubectl(&[&["--namespace", NAMESPACE], &patch[..], &[&case.change.to_string()]].concat());
+        wrong.extend(unsaid(case, refusal.err().map(|error| format!("{error:#}"))));
+    }
+    for (number, case) in cases.condition.iter().enumerate() {
+        bed.apply(&changed(case, &format!("wrong-{number}")).to_string())?;
+    }
+    for (number, case) in cases.condition.iter().enumerate() {
+        let object = changed(case, &format!("wrong-{number}"));
+        let said = wait("a refusal", MINUTE, || condition(bed, &object, case));
+        wrong.extend(unsaid(case, said.map_err(|error| format!("{error:#}")).ok()));
+    }
+    let all = ["delete", "kafkatopics,kafkaclusters", "--selector=case=wrong", "--timeout=120s"];
+    bed.kubectl(&[&["--namespace", NAMESPACE], &all[..]].concat())?;
+    ensure!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    println!("{count} specs refused");
+    Ok(())
+}
+
+/// What is missing in a refusal; none at all is an acceptance.
+fn unsaid(case: &Case, refusal: Option<String>) -> Option<String> {
+    let Some(refusal) = refusal else { return Some(format!("accepted: {}", case.change)) };
+    let missing: Vec<_> = case.says.iter().filter(|says| !refusal.contains(*says)).collect();
+    (!missing.is_empty()).then(|| format!("{}: {missing:?} missing in: {refusal}", case.change))
+}
+
+fn dry_run(bed: &Bed, object: &Value) -> Result<String> {
+    let arguments = ["--namespace", NAMESPACE, "create", "--dry-run=server", "-f", "-"];
+    bed.kubectl_with(&arguments, Some(&object.to_string()))
+}
+
+/// The message of the condition that has the reason.
+fn condition(bed: &Bed, object: &Value, case: &Case) -> Result<Option<String>> {
+    let name = object["metadata"]["name"].as_str().context("a name")?;
+    let found = bed.kubectl(&["--namespace", NAMESPACE, "get", &case.kind, name, "--output", "json"])?;
+    let found: Value = serde_json::from_str(&found)?;
+    let conditions = found["status"]["conditions"].as_array().context("no condition yet")?;
+    let reason = case.reason.as_deref().context("a case has a reason")?;
+    let Some(said) = conditions.iter().find(|one| one["reason"] == reason) else {
+        bail!("{name}: no {reason} in {}", found["status"]["conditions"]);
+    };
+    Ok(said["message"].as_str().map(str::to_owned))
+}
+
+fn changed(case: &Case, name: &str) -> Value {
+    let mut object = good(&case.kind, name);
+    merge(&mut object, &case.change);
+    object
+}
+
+/// A spec with nothing wrong in it.
+fn good(kind: &str, name: &str) -> Value {
+    let spec = match kind {
+        "KafkaCluster" => {
+            json!({ "brokers": { "replicas": 1, "storage": { "persistent": { "size": "1Gi" } } } })
+        }
+        _ => json!({ "clusterRef": { "name": "demo" }, "partitions": 1, "replicas": 1 }),
+    };
+    json!({
+        "apiVersion": "taffrail.dev/v1alpha1",
+        "kind": kind,
+        "metadata": { "name": name, "labels": { "case": "wrong" } },
+        "spec": spec,
+    })
+}
+
+/// A merge patch, as RFC 7386 has it.
+fn merge(into: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, change) in changes {
+        match change {
+            Value::Null => drop(into.as_object_mut().map(|fields| fields.remove(key))),
+            _ => merge(&mut into[key.as_str()], change),
+        }
+    }
+}
