@@ -1,11 +1,8 @@
 //! What idempotent producers have under way on one connection, as far as some of it was refused.
 //!
-//! A producer sends up to five requests before the first is answered. If that one is refused for a passing reason (this broker
-//! is about to lead the partition, the disk is full for a moment, too few replicas are in sync) and the reason passes before
-//! the next is looked at, that one has a gap before it. Kafka answers OUT_OF_ORDER_SEQUENCE_NUMBER, to which librdkafka takes a
-//! new epoch and sends all again that it knows no answer of, also what is in another partition's log already. And of a producer
-//! that is new to a partition, Kafka takes the batch in as the first one. So what has a gap before it because of a refused batch
-//! is refused for the same reason.
+//! A producer sends up to five requests before the first is answered. If that one is refused for a passing reason, and the
+//! reason passes before the next is looked at, that one has a gap before it, to which Kafka's answer makes librdkafka write
+//! again what is in another partition's log already; docs/adr/0011. So it is refused for the reason of the first.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
