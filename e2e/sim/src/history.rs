@@ -52,6 +52,8 @@ pub struct Told {
     pub lost_with_power: u64,
     /// Commits of a group's offset that were acknowledged.
     pub commits: u64,
+    /// How often an older offset of the group was read than the last one that was acknowledged.
+    pub stale_commits: u64,
     /// Of the topic whose records are deleted: the offset before which they may be gone, and the one before which they are.
     trim: Trim,
     /// What was written to the compacted topic.
@@ -188,18 +190,24 @@ impl Told {
     }
 
     /// A group's offset was read after `acknowledged` was committed and before anything past `sent` was: it does not go
-    /// back, unless all who had to keep it lost power.
-    pub fn committed_read(&mut self, read: i64, acknowledged: i64, sent: i64) {
+    /// back, unless all who had to keep it lost power. Whether that is settled; until the `last` time, a coordinator may
+    /// have answered that is none any more.
+    pub fn committed_read(&mut self, read: i64, acknowledged: i64, sent: i64, last: bool) -> bool {
         let is_there = (acknowledged..=sent).contains(&read) || self.uncertain_commits.contains(&read);
         let is_kept = |(part, keepers): (&Part, &Keepers)| {
             part.0 != OFFSETS || keepers.lost_at.is_none_or(|lost_at| lost_at < self.last_commit_sent)
         };
-        if !is_there && self.keepers.iter().all(is_kept) {
+        if is_there || !self.keepers.iter().all(is_kept) {
+            return true;
+        }
+        self.stale_commits += 1;
+        if last {
             self.violations.push(format!(
                 "commits: a group is at {read} at {:?}, and {acknowledged} was acknowledged",
                 self.now
             ));
         }
+        last
     }
 
     /// Whether all who had to keep a record lost power after it was written.

@@ -67,6 +67,8 @@ pub struct Outcome {
     pub read: u64,
     /// Commits of a group's offset that were acknowledged.
     pub commits: u64,
+    /// How often a coordinator that was none any more showed an older offset.
+    pub stale_commits: u64,
     /// How often the compacted topic was read from its beginning to its end.
     pub keyed_reads: u64,
     /// Keys of which something was acknowledged.
@@ -116,13 +118,14 @@ impl fmt::Display for Outcome {
             self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         write!(
             f,
-            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} commits, {} readings of {} keys, {} deletions, {} lives of a topic, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
+            "seed {}: {} nodes, {} s, {} acknowledged, {} read, {} commits, {} stale, {} readings of {} keys, {} deletions, {} lives of a topic, {} given up, {} lost with power, {} leader changes; {}{}; trace {:016x}",
             self.seed,
             self.nodes,
             self.simulated.as_secs(),
             self.acknowledged,
             self.read,
             self.commits,
+            self.stale_commits,
             self.keyed_reads,
             self.keys,
             self.trims,
@@ -204,6 +207,7 @@ pub fn run(config: &RunConfig) -> Outcome {
         acknowledged_flushed: told.acknowledged.values().filter(|(part, _)| part.0 != PLAIN).count(),
         read: told.read_count,
         commits: told.commits,
+        stale_commits: told.stale_commits,
         keyed_reads: told.keyed_reads,
         keys: told.keyed.keys(),
         lives: told.lives,
