@@ -153,11 +153,14 @@ impl<'a> PartitionChangeBuilder<'a> {
         Some(change).filter(|change| !change.is_empty())
     }
 
-    /// All that was to be added is in sync, and somebody who stays is: what was to be removed goes.
+    /// All that was to be added is in sync, and enough of those that stay are: what was to be removed goes. Kafka asks for
+    /// one that stays, even if that leaves fewer than `min.insync.replicas`: what two had would be up to a single disk.
     fn complete_reassignment(&mut self) {
         let stays = |id: &BrokerId| !self.removing.contains(id);
         let isr: Vec<_> = self.isr.iter().copied().filter(stays).collect();
-        let is_complete = !isr.is_empty() && self.adding.iter().all(|id| isr.contains(id));
+        let required = self.min_isr.min(self.replicas.iter().filter(|id| stays(id)).count());
+        let is_enough = isr.len() >= required || isr.len() == self.isr.len();
+        let is_complete = !isr.is_empty() && is_enough && self.adding.iter().all(|id| isr.contains(id));
         let is_under_way = !self.adding.is_empty() || !self.removing.is_empty();
         if is_under_way && is_complete {
             self.replicas = self.replicas.iter().copied().filter(stays).collect();

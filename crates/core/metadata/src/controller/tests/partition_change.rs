@@ -135,6 +135,23 @@ fn a_reassignment_is_complete_when_all_that_is_added_is_in_sync() {
 }
 
 #[test]
+fn who_is_in_sync_does_not_go_before_enough_others_are() {
+    let go = |state: &PartitionImage, goes: &[i32]| {
+        after(state, &[1, 2, 3], |builder| builder.replicas(ids(&[1, 2, 3]), Vec::new(), ids(goes)))
+    };
+    let waits = go(&partition(3, &[1, 3], &[]), &[3]);
+    assert_eq!((&waits.removing, seen(&waits)), (&ids(&[3]), (3, vec![1, 3], vec![], 5)));
+    let left = after(&waits, &[1, 2, 3], |builder| builder.isr(ids(&[1, 2, 3])));
+    assert_eq!((&left.replicas, seen(&left)), (&ids(&[1, 2]), (1, vec![1, 2], vec![], 6)));
+    // More than there will be replicas is not asked for.
+    let alone = go(&partition(1, &[1, 3], &[]), &[2, 3]);
+    assert_eq!((&alone.replicas, seen(&alone)), (&ids(&[1]), (1, vec![1], vec![], 6)));
+    // Who is not in sync may go at any time.
+    let fewer = go(&partition(1, &[1], &[2]), &[3]);
+    assert_eq!((&fewer.replicas, seen(&fewer)), (&ids(&[1, 2]), (1, vec![1], vec![2], 6)));
+}
+
+#[test]
 fn replicas_that_go_at_once_are_fenced_by_a_new_leader_epoch() {
     let state = partition(1, &[1, 2, 3], &[]);
     let left = after(&state, &[1, 2, 3], |builder| builder.replicas(ids(&[1, 2, 3]), Vec::new(), ids(&[3])));
