@@ -2,7 +2,7 @@
 
 use std::cmp;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use config::TopicConfig;
@@ -58,6 +58,8 @@ pub(crate) struct Errands {
     pub(crate) isr_shrinks: AtomicU64,
     /// How often they became more.
     pub(crate) isr_expands: AtomicU64,
+    /// Whether a log failed whose directory did not.
+    pub(super) has_failed_log: AtomicBool,
     stirred: watch::Sender<()>,
 }
 
@@ -70,6 +72,7 @@ impl Errands {
             proposals: Outbox::default(),
             isr_shrinks: AtomicU64::new(0),
             isr_expands: AtomicU64::new(0),
+            has_failed_log: AtomicBool::new(false),
             stirred: watch::Sender::new(()),
         }
     }

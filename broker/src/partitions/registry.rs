@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use config::TopicConfig;
@@ -94,16 +95,18 @@ impl Partitions {
         all.iter().filter(|one| is_all || one.log_dir().is_failed()).for_each(|one| one.fail(now));
     }
 
-    /// Replicas whose disk failed and that the image still counts on: the controller is to know.
+    /// Replicas whose disk failed, or whose log alone, and that the image still counts on: the controller is to know.
     pub(crate) fn offline_in(&self, image: &Image) -> Vec<TopicPartition> {
-        if *self.log_dirs.failures().borrow() == 0 {
+        let has_failed_log = self.errands.has_failed_log.load(Ordering::Relaxed);
+        if *self.log_dirs.failures().borrow() == 0 && !has_failed_log {
             return Vec::new();
         }
         let me = self.errands.settings.me;
         let counts = |state: &PartitionImage| {
             state.leader == Some(me) || (state.isr.contains(&me) && state.isr.len() > 1)
         };
-        let all = self.all().into_iter().filter(|partition| partition.log_dir().is_failed());
+        let is_offline = |one: &Arc<Partition>| one.log_dir().is_failed() || !one.is_online();
+        let all = self.all().into_iter().filter(is_offline);
         all.map(|partition| partition.id()).filter(|id| image.partition(*id).is_some_and(counts)).collect()
     }
 

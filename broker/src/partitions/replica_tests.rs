@@ -455,6 +455,26 @@ fn a_follower_whose_records_are_all_deleted_at_the_leader_begins_again() {
 }
 
 #[test]
+fn a_follower_that_cannot_begin_again_for_want_of_space_says_that_it_is_offline() {
+    let mut cluster = Cluster::new(2, &[]);
+    cluster.append(0, batch(b"old", 0), Acks::All);
+    cluster.settle();
+    let both_in_sync = cluster.controller.image().clone();
+    cluster.kill(1);
+    for sequence in 1..5 {
+        cluster.append(0, batch(b"more", sequence), Acks::All);
+    }
+    assert_eq!(cluster.replica(0).delete_records(cluster.now(), Some(Offset(4))), Ok(Offset(4)));
+    cluster.start(1);
+    cluster.nodes[1].disk.set_capacity(0);
+    cluster.settle();
+    let replica = cluster.replica(1);
+    assert!(!replica.is_online() && !replica.log_dir().is_failed());
+    let (partitions, _) = cluster.nodes[1].up.as_ref().unwrap();
+    assert_eq!(partitions.offline_in(&both_in_sync), [replica.id()]);
+}
+
+#[test]
 fn a_follower_whose_disk_is_full_deletes_later_and_goes_on() {
     let mut cluster = Cluster::new(2, &[]);
     for sequence in 0..5 {

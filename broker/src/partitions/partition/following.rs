@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use record::{Batch, ProducerSnapshotEntry, patched_prefix};
 use replication::{Fetch, FetchAnswer, FetchId, Follower, FollowerEffect, FollowerEvent, ProducerStates};
@@ -46,8 +47,9 @@ impl Partition {
             done += 1;
             if let Err(error) = self.follow(&mut shell, now, effect, batches, &mut effects) {
                 // Where the log ends is not known any more.
-                tracing::error!(partition = %self.label(), %error, "cannot follow: the log failed");
+                tracing::error!(partition = %self.label(), %error, "cannot follow: the log failed, and is offline until the node is started again");
                 self.log_dir.look_at(&error);
+                self.errands.has_failed_log.store(true, Ordering::Relaxed);
                 self.resign(&mut shell, now, ErrorCode::KafkaStorageError);
                 return;
             }
