@@ -23,7 +23,7 @@ const LEAVING_MAX: Duration = Duration::from_secs(20);
 /// Runs until the node leaves or stops.
 pub(crate) async fn run(node: Arc<Node>, epoch: BrokerEpoch) {
     let interval = millis(node.broker_config.broker_heartbeat_interval_ms);
-    let mut was_fenced = false;
+    let (mut was_fenced, mut missed) = (false, 0);
     let mut disk_failure = node.partitions.log_dirs().failures();
     loop {
         tokio::select! {
@@ -41,9 +41,17 @@ pub(crate) async fn run(node: Arc<Node>, epoch: BrokerEpoch) {
                 if reply.is_fenced && !was_fenced {
                     tracing::warn!("the controller has fenced this broker");
                 }
-                was_fenced = reply.is_fenced;
+                (was_fenced, missed) = (reply.is_fenced, 0);
             }
-            Err(error) => tracing::warn!(%error, "the controller did not take a heartbeat"),
+            // One is lost with every controller that goes.
+            Err(error) if missed == 0 => {
+                missed = 1;
+                tracing::info!(%error, "the controller did not take a heartbeat");
+            }
+            Err(error) => {
+                missed += 1;
+                tracing::warn!(%error, missed, "the controller takes no heartbeats");
+            }
         }
     }
 }
