@@ -92,6 +92,11 @@ impl EmbeddedNode {
         (committed.end, Arc::clone(&committed.image))
     }
 
+    /// Whether a log failed here, so that its replica waits for the next start.
+    pub fn has_offline_replicas(&self) -> bool {
+        self.node.partitions.all().iter().any(|partition| !partition.is_online())
+    }
+
     /// All replicas that are open here.
     pub fn replicas(&self) -> Vec<Replica> {
         let view = |partition: &Arc<crate::partitions::Partition>| {

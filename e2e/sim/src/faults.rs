@@ -181,14 +181,17 @@ impl Faults {
         self.start_what_is_due(world);
     }
 
-    fn give_room(&mut self, world: &World, now: Duration) {
-        self.disks_heal_at.retain(|node, at| {
-            let is_due = *at <= now;
-            if is_due {
-                world.hosts[*node].disk().set_capacity(DISK_BYTES);
+    /// Whoever makes room starts a node again that says that a log failed for want of it.
+    fn give_room(&mut self, world: &mut World, now: Duration) {
+        let due: Vec<HostId> =
+            self.disks_heal_at.iter().filter(|(_, at)| **at <= now).map(|(node, _)| *node).collect();
+        for node in due {
+            self.disks_heal_at.remove(&node);
+            world.hosts[node].disk().set_capacity(DISK_BYTES);
+            if world.hosts[node].node().is_some_and(|node| node.has_offline_replicas()) {
+                self.crash(world, node, Crash::Process);
             }
-            !is_due
-        });
+        }
     }
 
     /// A disk that has failed is left alone until somebody starts the node again.
