@@ -16,6 +16,8 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 const RECORD_BYTES: usize = 1024;
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Kafka takes half a minute for a thousand partitions where two cores are busy.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Waits until a broker answers a metadata request.
 pub(crate) fn wait_until_answers(bootstrap: &str, timeout: Duration) -> Result<()> {
@@ -89,7 +91,7 @@ fn create_and_wait(bootstrap: &str, new: &NewTopic<'_>) -> Result<()> {
         result.map_err(|(name, code)| anyhow::anyhow!("creating {name}: {code}"))?;
     }
     let is_there = |metadata: &Metadata| metadata.topics().iter().any(|topic| topic.name() == new.name);
-    wait_for(bootstrap, STALL_TIMEOUT, |metadata| is_there(metadata) && is_in_sync(metadata))
+    wait_for(bootstrap, CREATE_TIMEOUT, |metadata| is_there(metadata) && is_in_sync(metadata))
 }
 
 /// One replica.
