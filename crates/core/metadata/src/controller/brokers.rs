@@ -74,7 +74,7 @@ enum NextState {
 
 impl Controller {
     /// A broker that registers is fenced until it has taken its registration in. The same incarnation asking again gets
-    /// the same answer. What its life before led is led by others from the same entry of the log on; a life before that
+    /// the same answer; where it is reached from now on is all that may have changed. What its life before led is led by others from the same entry of the log on; a life before that
     /// may have lost records takes them out of what counts as in sync, too.
     pub(super) fn register_broker(
         &self,
@@ -86,7 +86,12 @@ impl Controller {
         let (broker, incarnation) = (registration.broker, registration.incarnation);
         let known = self.image.broker(broker);
         if let Some(known) = known.filter(|known| known.incarnation == incarnation) {
-            return Ok(Decision::unchanged(Response::Registered(known.epoch)));
+            let response = Response::Registered(known.epoch);
+            if known.endpoints == registration.endpoints {
+                return Ok(Decision::unchanged(response));
+            }
+            let moved = BrokerImage { endpoints: registration.endpoints, ..BrokerImage::clone(known) };
+            return Ok(Decision { records: vec![MetadataRecord::RegisterBroker(moved)], response });
         }
         let epoch = self.image.next_broker_epoch();
         let is_clean = known.is_some_and(|known| registration.previous_epoch == Some(known.epoch));

@@ -12,7 +12,7 @@ use super::super::{
     Rejection, Response,
 };
 use super::{create, topic};
-use crate::{Image, PartitionImage};
+use crate::{Endpoint, Image, PartitionImage};
 
 const SESSION: Duration = Duration::from_secs(3);
 
@@ -408,4 +408,22 @@ fn a_forgotten_broker_leaves_and_its_epochs_do_not_come_again() {
     office.controller.image().to_records().iter().for_each(|record| restored.apply(record));
     assert_eq!(&restored, office.controller.image());
     assert!(office.register(at(2), 2, 2, None).unwrap() > last);
+}
+
+#[test]
+fn a_broker_is_reached_elsewhere_without_being_fenced() {
+    let mut office = Office::with_brokers(1);
+    let epoch = office.epoch(1);
+    let endpoint = Endpoint { listener: "EXT".to_owned(), host: "h".to_owned(), port: 1 };
+    let registration = BrokerRegistration {
+        broker: BrokerId(1),
+        incarnation: Uuid::from_random([1; 16]),
+        directories: vec![directory(1)],
+        endpoints: vec![endpoint.clone()],
+        ..BrokerRegistration::default()
+    };
+    let answer = office.run(at(1), Command::RegisterBroker(registration)).unwrap();
+    assert_eq!(answer, Response::Registered(epoch));
+    let broker = office.controller.image().broker(BrokerId(1)).unwrap();
+    assert_eq!((broker.is_fenced, broker.epoch, &broker.endpoints[..]), (false, epoch, &[endpoint][..]));
 }
