@@ -1,6 +1,7 @@
 //! The node process: core and storage wired to sockets, openraft and disks.
 
 mod admin;
+mod advertised;
 mod api;
 mod coordinators;
 mod embedded;

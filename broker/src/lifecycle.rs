@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use types::{BrokerEpoch, BrokerId};
 
+use crate::advertised::Advertised;
 use crate::coordinators::GroupCoordinators;
 use crate::metrics::Metrics;
 use crate::net::{Server, ServerLimits};
@@ -36,6 +37,10 @@ use crate::{admin, heartbeat, publisher};
 const DRAIN: Duration = Duration::from_secs(3);
 /// Between two attempts to register while the quorum has no leader yet.
 const REGISTER_RETRY: Duration = Duration::from_millis(20);
+/// For so long a node waits for its rack.
+const RACK_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks for it.
+const RACK_RETRY: Duration = Duration::from_millis(200);
 /// Where a node notes its broker epoch.
 const BROKER_EPOCH: &str = "broker-epoch";
 /// Where a node notes which directories it has, beside the metadata.
@@ -231,7 +236,8 @@ async fn controller_listener(
         transport.listen(bind).await.map_err(|source| listen_error("controller.bind", bind, source))?;
     let bound = bind.rsplit_once(':').map_or(bind, |(host, _)| host);
     // Others know this node by their own configuration; this is for voters that come later.
-    let advertised = config.listeners.first().map(|listener| listener.advertised.host.clone());
+    let advertised =
+        config.listeners.iter().find_map(|listener| Some(listener.advertised.as_ref()?.host.clone()));
     let host = match bound {
         "0.0.0.0" | "[::]" => advertised.unwrap_or_else(|| bound.to_owned()),
         bound => bound.to_owned(),
@@ -317,18 +323,25 @@ pub(crate) async fn live(node: &Arc<Node>, tasks: &TaskTracker) -> Result<(), Ru
         return Ok(());
     }
     let mut servers = Vec::new();
-    let mut endpoints = Vec::new();
+    let mut own = Vec::new();
     for (field, listener) in listeners(&node.config) {
         let failed = |source| listen_error(&field, &listener.bind, source);
         let socket = node.transport.listen(&listener.bind).await.map_err(failed)?;
         let server = Server::new(socket, &listener.name, limits(node));
         let bound = server.local_addr().map_err(failed)?;
-        let port = if listener.advertised.port == 0 { bound.port() } else { listener.advertised.port };
-        endpoints.push(Endpoint { listener: listener.name, host: listener.advertised.host, port });
+        let address = listener.advertised.map(|mut advertised| {
+            advertised.port = if advertised.port == 0 { bound.port() } else { advertised.port };
+            advertised
+        });
+        own.push((listener.name, address));
         servers.push((server, bound));
     }
-    let epoch = register(node, endpoints).await;
+    let mut advertised = Advertised::new(node, own);
+    advertised.read(node).await;
+    let registration = registration(node, advertised.endpoints()).await;
+    let epoch = register(node, &registration).await;
     tasks.spawn(heartbeat::run(Arc::clone(node), epoch));
+    tasks.spawn(advertised.follow(Arc::clone(node), registration));
     set_strays_aside(node).await;
     for (server, bound) in servers {
         tracing::info!(address = %bound, "listening");
@@ -345,7 +358,7 @@ fn listeners(config: &NodeConfig) -> Vec<(String, config::node::Listener)> {
     let own = config.inter_broker.clone().map(|endpoint| config::node::Listener {
         name: INTER_BROKER_LISTENER.to_owned(),
         bind: endpoint.bind,
-        advertised: endpoint.advertised,
+        advertised: Some(endpoint.advertised),
     });
     let own = own.map(|listener| ("interBroker.bind".to_owned(), listener));
     let clients = config.listeners.iter().cloned().enumerate();
@@ -365,19 +378,49 @@ fn limits(node: &Node) -> ServerLimits {
     }
 }
 
-/// Registers with the controller and waits until this node has taken its own registration in: by then every log is open.
-async fn register(node: &Arc<Node>, endpoints: Vec<Endpoint>) -> BrokerEpoch {
-    let broker = BrokerId(node.config.node_id);
+/// Where this node stands. Whoever placed it may say so only after it has started; if nobody does, it stands where it stood.
+async fn rack(node: &Node) -> Option<String> {
+    let Some(file) = node.config.rack_file.clone() else { return node.config.rack.clone() };
+    let started = tokio::time::Instant::now();
+    let mut is_said = false;
+    loop {
+        let path = file.clone();
+        let text = node.blocking.run(move || std::fs::read_to_string(path)).await.unwrap_or_default();
+        if !text.trim().is_empty() {
+            return Some(text.trim().to_owned());
+        }
+        if started.elapsed() >= RACK_PATIENCE {
+            let image = node.metadata().image();
+            let former = image.broker(BrokerId(node.config.node_id)).and_then(|broker| broker.rack.clone());
+            tracing::warn!(rack = former, "rackFile says nothing: this broker stands where it stood before");
+            return former;
+        }
+        if !is_said {
+            tracing::info!(file = %file.display(), "waiting for the rack");
+            is_said = true;
+        }
+        node.problem.send_replace(Some(format!("waiting for the rack in {}", file.display())));
+        tokio::time::sleep(RACK_RETRY).await;
+    }
+}
+
+/// What this node says of itself to the controller.
+async fn registration(node: &Node, endpoints: Vec<Endpoint>) -> BrokerRegistration {
     let data_dirs = data_dirs(node);
-    let registration = BrokerRegistration {
-        broker,
+    BrokerRegistration {
+        broker: BrokerId(node.config.node_id),
         incarnation: node.incarnation,
         endpoints,
-        rack: node.config.rack.clone(),
+        rack: rack(node).await,
         directories: data_dirs.iter().map(|dir| dir.directory_id()).collect(),
         previous_epoch: node.blocking.run(move || previous_epoch(&data_dirs)).await,
         ..BrokerRegistration::default()
-    };
+    }
+}
+
+/// Registers with the controller and waits until this node has taken its own registration in: by then every log is open.
+async fn register(node: &Arc<Node>, registration: &BrokerRegistration) -> BrokerEpoch {
+    let broker = registration.broker;
     // Each reason is said once, however often it keeps the node waiting.
     let mut said = BTreeSet::new();
     loop {
@@ -441,7 +484,8 @@ async fn fence_former_life(node: &Arc<Node>, endpoints: &[Endpoint]) {
     let former = former.filter(|former| {
         former.incarnation != node.incarnation
             && former.directories.contains(&directory)
-            && former.endpoints == endpoints
+            // What clients are told may have changed since; where brokers dial has not.
+            && former.endpoints.first() == endpoints.first()
             && !former.is_fenced
     });
     if let Some(former) = former {

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Broker, free_port, node_config, produce, refused};
+use protocol::messages::MetadataRequest;
 
 #[test]
 fn a_clean_stop_leaves_its_marker_and_keeps_everything() {
@@ -68,4 +69,34 @@ fn a_port_in_use_is_named_with_its_field() {
     assert!(error.contains("admin.bind") && error.contains(&port.to_string()), "{error}");
     let error = refused(node_config(folder.path(), port, free_port(), ""));
     assert!(error.contains("listeners[0].bind") && error.contains(&port.to_string()), "{error}");
+}
+
+#[test]
+fn clients_are_told_what_the_file_says_without_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("advertised.json");
+    let broker = Broker::start(folder.path(), &format!("advertisedFile: {}\n", file.display()));
+    let port = i32::from(broker.port);
+    let told = || {
+        let response = broker.connect().ask(&MetadataRequest::default(), 9);
+        response.brokers.iter().map(|one| (one.host.to_string(), one.port)).collect::<Vec<_>>()
+    };
+    let wait_for = |host: &str, port: i32| {
+        let started = std::time::Instant::now();
+        while told() != [(host.to_owned(), port)] {
+            assert!(started.elapsed().as_secs() < 20, "{:?}", told());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    assert_eq!(told(), [("127.0.0.1".to_owned(), port)]);
+    std::fs::write(&file, r#"{"PLAINTEXT": {"host": "kafka.example.com", "port": 443}}"#)
+        .expect("is writable");
+    wait_for("kafka.example.com", 443);
+    // A slip sends nobody away.
+    std::fs::write(&file, "{").expect("is writable");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(told(), [("kafka.example.com".to_owned(), 443)]);
+    std::fs::remove_file(&file).expect("is there");
+    wait_for("127.0.0.1", port);
+    broker.stop();
 }

@@ -13,6 +13,7 @@ mod kafka;
 mod metrics;
 mod names;
 mod pulse;
+mod quantity;
 mod run;
 mod topic;
 

@@ -1,13 +1,12 @@
 //! The names, labels and ports of what the operator makes. They are API: people and dashboards rely on them.
 
+use resources::{CONTROLLERS_FROM, KafkaListener};
 use serde_json::{Value, json};
 
 /// Where controllers reach each other.
 pub(crate) const CONTROLLER_PORT: u16 = 9090;
 /// Where brokers reach each other.
 pub(crate) const INTER_BROKER_PORT: u16 = 9091;
-/// Where clients connect.
-pub(crate) const CLIENT_PORT: u16 = 9092;
 /// Metrics, health and administration, of nodes and of the operator.
 pub(crate) const ADMIN_PORT: u16 = 9600;
 /// Of what the rendered resource was when it was last applied.
@@ -26,6 +25,10 @@ pub(crate) const APPROVE: &str = "taffrail.dev/approve-rollout";
 pub(crate) const RESTART: &str = "taffrail.dev/restart";
 /// On a Pod: it is replaced by one with an empty volume.
 pub(crate) const REPLACE: &str = "taffrail.dev/delete-pod-and-pvc";
+/// On a Pod: of what its broker tells clients.
+pub(crate) const ADVERTISED: &str = "taffrail.dev/advertised-hash";
+/// On a Pod: where its broker stands.
+pub(crate) const RACK: &str = "taffrail.dev/rack";
 /// Keeps a KafkaTopic until its topic is gone.
 pub(crate) const TOPIC_FINALIZER: &str = "taffrail.dev/topic";
 /// The field manager of what is applied.
@@ -43,19 +46,33 @@ pub(crate) fn stateful_set(cluster: &str) -> String {
     format!("{cluster}-broker")
 }
 
-/// The Pod of a broker.
-pub(crate) fn broker_pod(cluster: &str, id: i32) -> String {
-    format!("{cluster}-broker-{id}")
+/// The StatefulSet of dedicated controllers.
+pub(crate) fn controller_set(cluster: &str) -> String {
+    format!("{cluster}-controller")
 }
 
-/// The broker whose Pod has this name.
-pub(crate) fn broker_of(cluster: &str, pod: &str) -> Option<i32> {
-    pod.strip_prefix(cluster)?.strip_prefix("-broker-")?.parse().ok()
+/// The Pod of a node: its id says whether it is a broker or a dedicated controller.
+pub(crate) fn node_pod(cluster: &str, id: i32) -> String {
+    match id < CONTROLLERS_FROM {
+        true => format!("{}-{id}", stateful_set(cluster)),
+        false => format!("{}-{id}", controller_set(cluster)),
+    }
 }
 
-/// The volume claim of a broker.
+/// The node whose Pod has this name.
+pub(crate) fn node_of(cluster: &str, pod: &str) -> Option<i32> {
+    let (_, id) = pod.rsplit_once('-')?;
+    id.parse().ok().filter(|id| node_pod(cluster, *id) == pod)
+}
+
+/// The volume claim of a node.
 pub(crate) fn claim(cluster: &str, id: i32) -> String {
-    format!("data-{}", broker_pod(cluster, id))
+    format!("data-{}", node_pod(cluster, id))
+}
+
+/// The node whose volume claim has this name.
+pub(crate) fn claimant(cluster: &str, claim: &str) -> Option<i32> {
+    node_of(cluster, claim.strip_prefix("data-")?)
 }
 
 /// The headless Service, which gives every Pod its DNS name.
@@ -67,14 +84,34 @@ pub(crate) fn bootstrap_service(cluster: &str) -> String {
     format!("{cluster}-bootstrap")
 }
 
+/// Kafka's name of a listener.
+pub(crate) fn listener(listener: &KafkaListener) -> String {
+    listener.name.to_ascii_uppercase()
+}
+
+/// Where clients from outside begin.
+pub(crate) fn listener_bootstrap(cluster: &str, listener: &str) -> String {
+    format!("{cluster}-{listener}-clients")
+}
+
+/// Where clients from outside reach one broker. A listener's name has no dash: no other cluster has a Service of this name.
+pub(crate) fn listener_service(cluster: &str, listener: &str, id: i32) -> String {
+    format!("{cluster}-{listener}-{id}")
+}
+
+/// The ConfigMap with what clients are told.
+pub(crate) fn advertised(cluster: &str) -> String {
+    format!("{cluster}-advertised")
+}
+
 /// The Secret with the token for administration.
 pub(crate) fn admin_secret(cluster: &str) -> String {
     format!("{cluster}-admin")
 }
 
-/// A broker's DNS name, which is there before the broker is ready.
-pub(crate) fn broker_host(namespace: &str, cluster: &str, id: i32) -> String {
-    format!("{}.{}.{namespace}.svc", broker_pod(cluster, id), nodes_service(cluster))
+/// A node's DNS name, which is there before the node is ready.
+pub(crate) fn node_host(namespace: &str, cluster: &str, id: i32) -> String {
+    format!("{}.{}.{namespace}.svc", node_pod(cluster, id), nodes_service(cluster))
 }
 
 /// The environment variable with a Pod's own name.
@@ -88,8 +125,13 @@ pub(crate) fn own_host(namespace: &str, cluster: &str) -> String {
 }
 
 /// What clients of a cluster begin with.
-pub(crate) fn bootstrap_servers(namespace: &str, cluster: &str) -> String {
-    format!("{}.{namespace}.svc:{CLIENT_PORT}", bootstrap_service(cluster))
+pub(crate) fn bootstrap_servers(namespace: &str, cluster: &str, port: u16) -> String {
+    format!("{}.{namespace}.svc:{port}", bootstrap_service(cluster))
+}
+
+/// What the operator begins with, whatever listeners there are.
+pub(crate) fn own_servers(namespace: &str, cluster: &str) -> String {
+    format!("{}.{namespace}.svc:{INTER_BROKER_PORT}", nodes_service(cluster))
 }
 
 /// What selects everything of a cluster.
@@ -102,18 +144,31 @@ pub(crate) fn broker_selector(cluster: &str) -> String {
     format!("app.kubernetes.io/name=taffrail,{INSTANCE_LABEL}={cluster},app.kubernetes.io/component=broker")
 }
 
-/// What selects the brokers; it never changes.
+/// What selects all nodes of a cluster; it never changes.
+pub(crate) fn node_labels(cluster: &str) -> Value {
+    json!({ "app.kubernetes.io/name": "taffrail", INSTANCE_LABEL: cluster })
+}
+
+/// What selects its nodes of one kind; it never changes.
+pub(crate) fn component_labels(cluster: &str, component: &str) -> Value {
+    let mut labels = node_labels(cluster);
+    labels["app.kubernetes.io/component"] = json!(component);
+    labels
+}
+
+/// What selects the brokers.
 pub(crate) fn broker_labels(cluster: &str) -> Value {
-    json!({
-        "app.kubernetes.io/name": "taffrail",
-        INSTANCE_LABEL: cluster,
-        "app.kubernetes.io/component": "broker",
-    })
+    component_labels(cluster, "broker")
 }
 
 /// The labels of everything of a cluster.
 pub(crate) fn labels(cluster: &str) -> Value {
-    let mut labels = broker_labels(cluster);
+    labels_of(cluster, "broker")
+}
+
+/// The labels of what belongs to its nodes of one kind.
+pub(crate) fn labels_of(cluster: &str, component: &str) -> Value {
+    let mut labels = component_labels(cluster, component);
     labels["app.kubernetes.io/part-of"] = json!("taffrail");
     labels["app.kubernetes.io/managed-by"] = json!(MANAGER);
     labels

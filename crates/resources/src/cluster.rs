@@ -6,12 +6,17 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::listeners::{KafkaListener, default_listeners, validate_listeners};
 use crate::{ConfigValues, SpecError};
 
 /// The most brokers that vote.
 pub const VOTERS_MAX: i32 = 3;
 /// The most brokers of a cluster: the ids of dedicated controllers begin there.
 pub(crate) const BROKERS_MAX: i32 = 1000;
+/// The id of the first dedicated controller.
+pub const CONTROLLERS_FROM: i32 = BROKERS_MAX;
+/// The most dedicated controllers.
+pub const CONTROLLERS_MAX: i32 = 5;
 
 /// What a Pod requests and is limited to, as Kubernetes has it.
 pub type ResourceRequirements = v1::ResourceRequirements;
@@ -35,15 +40,35 @@ pub type ResourceRequirements = v1::ResourceRequirements;
     printcolumn = r#"{"name":"Brokers","type":"string","jsonPath":".status.brokers.summary"}"#,
     printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.version"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Controllers","type":"string","jsonPath":".status.controllers.voters","priority":1}"#,
     printcolumn = r#"{"name":"Cluster Id","type":"string","jsonPath":".status.clusterId","priority":1}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.controllers) == has(oldSelf.controllers)",
+    "message": "controllers cannot be added or removed later: make another cluster",
+}]))]
 pub struct KafkaClusterSpec {
     /// The image of the nodes. Without it: the operator's own when the cluster was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The brokers.
     pub brokers: Brokers,
+    /// Nodes that do nothing but vote in the metadata quorum; without them the first brokers do. They cannot be added or
+    /// removed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controllers: Option<Controllers>,
+    /// The ports for clients.
+    #[serde(default = "default_listeners")]
+    #[schemars(length(min = 1, max = 16), extend(
+        "x-kubernetes-list-type" = "map",
+        "x-kubernetes-list-map-keys" = ["name"],
+        "x-kubernetes-validations" = [{
+            "rule": "self.all(one, self.exists_one(other, other.port == one.port))",
+            "message": "each listener has a port of its own",
+        }],
+    ))]
+    pub listeners: Vec<KafkaListener>,
     /// Broker configurations by Kafka's names.
     #[serde(default, skip_serializing_if = "ConfigValues::is_empty")]
     pub config: ConfigValues,
@@ -83,9 +108,39 @@ pub struct Brokers {
     /// What each of them requests and is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+    /// Where each of them stands, so that the replicas of a partition stand apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<Rack>,
     /// What becomes of replicas when brokers are added.
     #[serde(default)]
     pub rebalance: Rebalance,
+}
+
+/// Where brokers stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rack {
+    /// The label of Kubernetes' nodes that says it, for example `topology.kubernetes.io/zone`.
+    #[schemars(length(min = 1, max = 317))]
+    pub topology_key: String,
+}
+
+/// Nodes that do nothing but vote in the metadata quorum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "self.replicas in [1, 3, 5]",
+    "message": "replicas: write 1, 3 or 5: of an even number one more must be up, for nothing",
+}]))]
+pub struct Controllers {
+    /// How many: 1, 3 or 5.
+    #[schemars(range(min = 1, max = 5))]
+    pub replicas: i32,
+    /// Where they keep the metadata.
+    pub storage: Storage,
+    /// What each of them requests and is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
 }
 
 /// How replicas are spread over the brokers.
@@ -125,11 +180,20 @@ pub enum RebalanceMode {
     },
     {
         "rule": "!has(self.persistent) || !has(oldSelf.persistent) || \
-                 (self.persistent.size == oldSelf.persistent.size && \
-                 has(self.persistent.storageClass) == has(oldSelf.persistent.storageClass) && \
+                 (has(self.persistent.storageClass) == has(oldSelf.persistent.storageClass) && \
                  (!has(self.persistent.storageClass) || \
                  self.persistent.storageClass == oldSelf.persistent.storageClass))",
-        "message": "size and storageClass cannot be changed",
+        "message": "storageClass cannot be changed: make another cluster",
+    },
+    {
+        "rule": "!has(self.persistent) || isQuantity(self.persistent.size)",
+        "message": "persistent.size is not a quantity: write, for example, 10Gi",
+    },
+    {
+        "rule": "!has(self.persistent) || !has(oldSelf.persistent) || !isQuantity(self.persistent.size) || \
+                 !isQuantity(oldSelf.persistent.size) || \
+                 quantity(self.persistent.size).compareTo(quantity(oldSelf.persistent.size)) >= 0",
+        "message": "persistent.size can only grow: volumes do not shrink",
     },
 ]))]
 pub struct Storage {
@@ -145,7 +209,7 @@ pub struct Storage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Persistent {
-    /// Its size, as Kubernetes writes quantities.
+    /// Its size, as Kubernetes writes quantities. It can grow, where its class allows that.
     #[schemars(length(min = 1, max = 32))]
     pub size: String,
     /// Its class; without it the default one.
@@ -208,6 +272,9 @@ pub struct KafkaClusterStatus {
     /// The brokers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brokers: Option<BrokersStatus>,
+    /// The metadata quorum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controllers: Option<ControllersStatus>,
     /// The Pods that have to be restarted, while there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
@@ -233,6 +300,17 @@ pub struct BrokersStatus {
     /// Their ids.
     #[serde(default)]
     pub node_ids: Vec<i32>,
+}
+
+/// What the operator knows of the metadata quorum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ControllersStatus {
+    /// The nodes that vote.
+    pub voters: Vec<i32>,
+    /// The active controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<i32>,
 }
 
 /// The Pods that have to be restarted.
@@ -268,22 +346,19 @@ pub struct ListenerStatus {
 impl KafkaClusterSpec {
     /// Every rule that can be checked without the cluster.
     pub fn validate(&self) -> Result<(), SpecError> {
-        const STORAGE: [&str; 3] = ["spec", "brokers", "storage"];
         if !(1..=BROKERS_MAX).contains(&self.brokers.replicas) {
             let problem =
                 format!("is not 1 to {BROKERS_MAX}: write 3 for a cluster that survives the loss of one");
             return Err(SpecError::new(&["spec", "brokers", "replicas"], problem));
         }
-        match (&self.brokers.storage.persistent, &self.brokers.storage.ephemeral) {
-            (Some(_), None) | (None, Some(_)) => {}
-            (None, None) => {
-                let problem = "write persistent: {size: 10Gi}, or ephemeral: {} for data that may be lost";
-                return Err(SpecError::new(&STORAGE, problem));
+        self.brokers.storage.validate("brokers")?;
+        if let Some(controllers) = &self.controllers {
+            if ![1, 3, 5].contains(&controllers.replicas) {
+                return Err(SpecError::new(&["spec", "controllers", "replicas"], "write 1, 3 or 5"));
             }
-            (Some(_), Some(_)) => {
-                return Err(SpecError::new(&STORAGE, "is persistent or ephemeral, not both: leave one out"));
-            }
+            controllers.storage.validate("controllers")?;
         }
+        validate_listeners(&self.listeners)?;
         if self.config.0.len() > 64 {
             return Err(SpecError::new(&["spec", "config"], "has more than 64 keys"));
         }
@@ -294,6 +369,18 @@ impl KafkaClusterSpec {
             within_replicas(&path, &self.config, key, self.brokers.replicas)?;
         }
         Ok(())
+    }
+}
+
+impl Storage {
+    /// It is one of the two; `of` is the field that has it.
+    fn validate(&self, of: &str) -> Result<(), SpecError> {
+        let problem = match (&self.persistent, &self.ephemeral) {
+            (Some(_), None) | (None, Some(_)) => return Ok(()),
+            (None, None) => "write persistent: {size: 10Gi}, or ephemeral: {} for data that may be lost",
+            (Some(_), Some(_)) => "is persistent or ephemeral, not both: leave one out",
+        };
+        Err(SpecError::new(&["spec", of, "storage"], problem))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod definitions;
+mod listeners;
 mod load;
 mod locate;
 mod node_config;
@@ -12,14 +13,16 @@ mod topic;
 mod values;
 
 pub use cluster::{
-    Approval, Brokers, BrokersStatus, Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus,
-    ListenerStatus, Persistent, Rebalance, RebalanceMode, RebalanceStatus, ResourceRequirements, Rollout,
-    RolloutStatus, Storage, VOTERS_MAX, VolumePolicy, voters,
+    Approval, Brokers, BrokersStatus, CONTROLLERS_FROM, CONTROLLERS_MAX, Controllers, ControllersStatus,
+    Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, ListenerStatus, Persistent, Rack,
+    Rebalance, RebalanceMode, RebalanceStatus, ResourceRequirements, Rollout, RolloutStatus, Storage,
+    VOTERS_MAX, VolumePolicy, voters,
 };
 pub use definitions::definitions;
+pub use listeners::{Advertised, AdvertisedBroker, KafkaListener, ListenerType};
 pub use load::{LoadError, Manifests, load};
 pub use node_config::{NodePlace, node_config};
-pub use scale::{Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
+pub use scale::{ControllersSight, Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
 pub use topic::{ClusterRef, DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
 pub use values::ConfigValues;
 

@@ -245,7 +245,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// The field that was meant, among those that are written beside it and those that may be.
 fn config_nearest(field: &str, known: &[String]) -> Option<String> {
-    const OPTIONAL: [&str; 20] = [
+    const OPTIONAL: [&str; 27] = [
         "image",
         "brokers",
         "config",
@@ -266,6 +266,13 @@ fn config_nearest(field: &str, known: &[String]) -> Option<String> {
         "topicName",
         "partitions",
         "deletionPolicy",
+        "listeners",
+        "advertised",
+        "perBroker",
+        "nodePort",
+        "controllers",
+        "rack",
+        "topologyKey",
     ];
     let all = known.iter().map(String::as_str).chain(OPTIONAL);
     all.map(|name| (distance(field, name), name))

@@ -12,13 +12,19 @@ use crate::KafkaClusterSpec;
 pub struct NodePlace {
     /// Its id.
     pub node_id: i32,
+    /// What it is.
+    pub roles: Vec<Role>,
     /// The address to listen on.
     pub bind_host: String,
     /// The address that others reach it at.
     pub host: String,
-    /// The port for clients.
-    pub port: u16,
-    /// The port for other brokers; without it they use the one for clients.
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// The file with addresses that are told instead of those of the listeners.
+    pub advertised_file: Option<PathBuf>,
+    /// The file with the node's rack, if it is to wait for one.
+    pub rack_file: Option<PathBuf>,
+    /// The port for other brokers; without it they use the first one for clients.
     pub inter_broker_port: Option<u16>,
     /// The port of the controller.
     pub controller_port: u16,
@@ -41,14 +47,11 @@ pub fn node_config(cluster: &KafkaClusterSpec, place: &NodePlace) -> NodeConfig 
     NodeConfig {
         node_id: place.node_id,
         // Who votes is for the quorum to say, not for a node: it changes without a restart.
-        roles: vec![Role::Broker, Role::Controller],
+        roles: place.roles.clone(),
         cluster_id: None,
         data_dirs: vec![place.data_dir.clone()],
-        listeners: vec![Listener {
-            name: "PLAINTEXT".to_owned(),
-            bind: bind(place.port),
-            advertised: advertised(place.port),
-        }],
+        listeners: place.listeners.clone(),
+        advertised_file: place.advertised_file.clone(),
         inter_broker: place
             .inter_broker_port
             .map(|port| Endpoint { bind: bind(port), advertised: advertised(port) }),
@@ -56,6 +59,7 @@ pub fn node_config(cluster: &KafkaClusterSpec, place: &NodePlace) -> NodeConfig 
         admin: Admin { bind: bind(place.admin_port), token_file: Some(place.token_file.clone()) },
         peers: place.voters.iter().filter(|voter| voter.id != place.node_id).cloned().collect(),
         rack: None,
+        rack_file: place.rack_file.clone(),
         config: cluster.config.0.clone(),
         log: place.log.clone(),
     }

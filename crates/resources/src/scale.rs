@@ -3,10 +3,11 @@
 //! and do, and a number that changes in between only changes the next answer.
 
 use std::fmt;
+use std::ops::Range;
 
 use types::Uuid;
 
-use crate::voters;
+use crate::{CONTROLLERS_FROM, voters};
 
 /// A node and the identity of its data directory: a disk that was wiped is another voter.
 pub type Directory = (i32, Uuid);
@@ -38,6 +39,35 @@ pub struct ScaleSight {
     pub stuck: usize,
     /// Whether new brokers are to get their share, which they have not got.
     pub is_to_spread: bool,
+    /// The dedicated controllers, which vote instead of brokers.
+    pub controllers: Option<ControllersSight>,
+}
+
+/// Dedicated controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControllersSight {
+    /// How many there are to be: the ids from [`CONTROLLERS_FROM`] on.
+    pub wanted: i32,
+    /// How many are run.
+    pub running: i32,
+}
+
+impl ScaleSight {
+    /// The nodes that are to vote.
+    fn voting(&self) -> Range<i32> {
+        match self.controllers {
+            None => 0..voters(self.wanted),
+            Some(controllers) => CONTROLLERS_FROM..CONTROLLERS_FROM + controllers.wanted,
+        }
+    }
+
+    /// Whether nodes are to go that may have a vote.
+    fn votes_shrink(&self) -> bool {
+        match self.controllers {
+            None => self.running > self.wanted,
+            Some(controllers) => controllers.running > controllers.wanted,
+        }
+    }
 }
 
 /// A registered broker.
@@ -66,8 +96,10 @@ pub enum ScaleStep {
     AddVoter(Directory),
     /// A node loses its vote.
     RemoveVoter(Directory),
-    /// All from `wanted` on have nothing any more and are stopped.
+    /// All brokers from `wanted` on have nothing any more and are stopped.
     Stop,
+    /// Controllers that have no vote any more are stopped.
+    StopControllers,
     /// Makes the cluster forget a broker that was stopped.
     Unregister(i32),
     /// Replicas are on their way.
@@ -101,6 +133,9 @@ pub fn scale(sight: &ScaleSight) -> ScaleStep {
     if let Some(step) = surplus_vote(sight) {
         return step;
     }
+    if sight.controllers.is_some_and(|controllers| controllers.running > controllers.wanted) {
+        return ScaleStep::StopControllers;
+    }
     if sight.running > sight.wanted {
         return ScaleStep::Stop;
     }
@@ -132,7 +167,7 @@ fn too_few(sight: &ScaleSight) -> Option<ScaleStep> {
 /// A vote for each of the first brokers that has none, and none for a disk that is gone.
 fn missing_vote(sight: &ScaleSight) -> Option<ScaleStep> {
     let has = sight.voters.as_ref()?;
-    let votes = |id: i32| id < voters(sight.wanted);
+    let votes = |id: i32| sight.voting().contains(&id);
     let directory = |id: i32| sight.nodes.iter().find(|node| node.0 == id).map(|node| node.1);
     // The last voter cannot be replaced: it takes the cluster with it.
     let is_wiped = |voter: &&Directory| directory(voter.0).is_some_and(|found| found != voter.1);
@@ -140,22 +175,24 @@ fn missing_vote(sight: &ScaleSight) -> Option<ScaleStep> {
         return Some(ScaleStep::RemoveVoter(*voter));
     }
     let is_new = |node: &&Directory| votes(node.0) && has.iter().all(|voter| voter.0 != node.0);
-    // A vote is worth something once the node is a member.
-    let is_member = |node: &&Directory| sight.brokers.iter().any(|broker| broker.id == node.0);
+    // The vote of a broker is worth something once it is a member.
+    let is_member = |node: &&Directory| {
+        sight.controllers.is_some() || sight.brokers.iter().any(|broker| broker.id == node.0)
+    };
     sight.nodes.iter().filter(is_new).find(is_member).map(|node| ScaleStep::AddVoter(*node))
 }
 
 /// Votes go when those that stay all have theirs.
 fn surplus_vote(sight: &ScaleSight) -> Option<ScaleStep> {
-    let count = voters(sight.wanted);
-    let shrinks = sight.running > sight.wanted;
+    let voting = sight.voting();
+    let shrinks = sight.votes_shrink();
     let Some(has) = &sight.voters else {
         return shrinks
             .then(|| ScaleStep::Waiting("nobody says who votes in the metadata quorum".to_owned()));
     };
-    let surplus = has.iter().filter(|voter| voter.0 >= count).max()?;
-    match (0..count).find(|id| has.iter().all(|voter| voter.0 != *id)) {
-        Some(id) => Some(ScaleStep::Waiting(format!("broker {id} has no vote yet"))),
+    let surplus = has.iter().filter(|voter| !voting.contains(&voter.0)).max()?;
+    match voting.clone().find(|id| has.iter().all(|voter| voter.0 != *id)) {
+        Some(id) => Some(ScaleStep::Waiting(format!("node {id} has no vote yet"))),
         None => Some(ScaleStep::RemoveVoter(*surplus)),
     }
 }
@@ -199,6 +236,7 @@ impl fmt::Display for ScaleStep {
             ScaleStep::Rebalance => write!(f, "rebalance"),
             ScaleStep::AddVoter((id, _)) => write!(f, "add voter {id}"),
             ScaleStep::RemoveVoter((id, _)) => write!(f, "remove voter {id}"),
+            ScaleStep::StopControllers => write!(f, "stop the controllers that have no vote"),
             ScaleStep::Stop => write!(f, "stop the brokers that are empty"),
             ScaleStep::Unregister(id) => write!(f, "unregister broker {id}"),
             ScaleStep::Moving { off, left } if off.is_empty() => {

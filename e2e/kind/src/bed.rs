@@ -178,6 +178,11 @@ impl Bed {
         self.kubectl_with(&whole, input)
     }
 
+    /// Runs this machine's kcat, from outside the cluster.
+    pub fn kcat_here(&self, arguments: &[&str]) -> Result<String> {
+        run(Command::new("timeout").args(["20", "kcat"]).args(arguments), None)
+    }
+
     /// A kubectl that runs beside the scenario.
     pub(crate) fn beside(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("kubectl");

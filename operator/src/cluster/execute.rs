@@ -2,8 +2,11 @@
 
 use anyhow::Context as _;
 use client::{Admin, node};
-use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Pod, Secret};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, PersistentVolumeClaim, Pod, Secret, Service};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::events::{Event, EventType};
 use kube::{Client, Resource as _, ResourceExt};
@@ -31,7 +34,26 @@ pub(crate) async fn execute(
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
             api.delete(name, &DeleteParams::default()).await?;
         }
+        Step::DeleteService { name } => {
+            let api: Api<Service> = Api::namespaced(client.clone(), &namespace);
+            api.delete(name, &DeleteParams::default()).await?;
+        }
+        Step::Announce { pod, hash } => annotate(client, &namespace, pod, names::ADVERTISED, hash).await?,
+        Step::PlaceInRack { pod, rack } => annotate(client, &namespace, pod, names::RACK, rack).await?,
+        // Another step closes it.
+        Step::AwaitBudget { .. } => {}
         Step::OwnClaim { name, is_owned } => own_claim(client, cluster, name, *is_owned).await?,
+        Step::GrowClaim { name, size } => grow(context, cluster, name, size).await?,
+        Step::DeleteStatefulSet { name, uid } => {
+            let api: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
+            let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            let orphan = DeleteParams {
+                propagation_policy: Some(PropagationPolicy::Orphan),
+                ..DeleteParams::default().preconditions(preconditions)
+            };
+            api.delete(name, &orphan).await?;
+            tell(context, cluster, "StatefulSetReplaced", step, None).await?;
+        }
         Step::DeleteClaim { name, uid } => {
             let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
             let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
@@ -51,14 +73,15 @@ pub(crate) async fn execute(
         Step::WriteClusterId { .. } => {}
         Step::Bootstrap(founding) => {
             let token = token(client, &namespace, &cluster.name_any()).await?;
-            node::found(&address(&namespace, &cluster.name_any(), 0), &token, founding).await?;
+            let lowest = founding.voters.iter().map(|voter| voter.id).min().unwrap_or(0);
+            node::found(&address(&namespace, &cluster.name_any(), lowest), &token, founding).await?;
             tell(context, cluster, "Founded", step, None).await?;
         }
         Step::Drain { .. } | Step::Cordon { .. } | Step::Rebalance { .. } => {
             command(context, cluster, observed, step).await?;
         }
         Step::AddVoter { .. } | Step::RemoveVoter { .. } | Step::Unregister { .. } => {
-            let admin = context.kafka.admin(&names::bootstrap_servers(&namespace, &cluster.name_any()))?;
+            let admin = context.kafka.admin(&names::own_servers(&namespace, &cluster.name_any()))?;
             change_members(&admin, step).await?;
             tell(context, cluster, "Scaling", step, None).await?;
         }
@@ -67,7 +90,7 @@ pub(crate) async fn execute(
 }
 
 fn address(namespace: &str, cluster: &str, id: i32) -> String {
-    format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT)
+    format!("{}:{}", names::node_host(namespace, cluster, id), names::ADMIN_PORT)
 }
 
 /// Asks a broker that serves; it passes on what is the active controller's.
@@ -170,6 +193,33 @@ async fn own_claim(client: &Client, cluster: &KafkaCluster, name: &str, is_owned
     });
     let parameters = PatchParams::apply(names::VOLUMES_MANAGER).force();
     api.patch(name, &parameters, &Patch::Apply(&body)).await?;
+    Ok(())
+}
+
+/// The class of a volume may not let it grow: that is said on the cluster, and nothing else waits for it.
+async fn grow(context: &Context, cluster: &KafkaCluster, name: &str, size: &str) -> anyhow::Result<()> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
+    let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
+    match api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Err(kube::Error::Api(status)) if [403, 422].contains(&status.code) => {
+            let event = Event {
+                type_: EventType::Warning,
+                reason: "VolumeNotGrown".to_owned(),
+                note: Some(format!("PersistentVolumeClaim {name} stays as it is: {}", status.message)),
+                action: "Reconcile".to_owned(),
+                secondary: None,
+            };
+            Ok(context.recorder.publish(&event, &cluster.object_ref(&())).await?)
+        }
+        grown => Ok(grown.map(drop)?),
+    }
+}
+
+async fn annotate(client: &Client, namespace: &str, pod: &str, key: &str, value: &str) -> kube::Result<()> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let patch = json!({ "metadata": { "annotations": { key: value } } });
+    api.patch(pod, &PatchParams::default(), &Patch::Merge(&patch)).await?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod build;
 mod execute;
+mod listeners;
 mod observe;
 mod plan;
 mod status;
@@ -43,7 +44,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     if cluster.metadata.deletion_timestamp.is_some() {
         context.backoff.forget(&uid);
         context.pulse.forget(&ObjectRef::from_obj(cached));
-        context.kafka.forget(&names::bootstrap_servers(&namespace, &name));
+        context.kafka.forget(&names::own_servers(&namespace, &name));
         context.metrics.forget(&namespace, &name);
         return Ok(Action::await_change());
     }

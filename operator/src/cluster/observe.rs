@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use client::node::{self, ClusterState, NodeState};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use resources::{Directory, KafkaCluster};
+use resources::{CONTROLLERS_FROM, Directory, KafkaCluster};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,12 +22,16 @@ use crate::pulse::Beat;
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) stateful_set: Option<StatefulSet>,
+    /// Of the dedicated controllers.
+    pub(crate) controller_set: Option<StatefulSet>,
     pub(crate) config_maps: Vec<String>,
     /// Every child that is applied, as Kubernetes has it.
     pub(crate) children: Vec<Child>,
     pub(crate) has_secret: bool,
     /// In the order of their ids, those that are to be and those that there are besides.
     pub(crate) brokers: Vec<Broker>,
+    /// The dedicated controllers, in the same way.
+    pub(crate) controllers: Vec<Broker>,
     pub(crate) claims: Vec<PersistentVolumeClaim>,
     /// Who votes in the metadata quorum; `None` if nobody says.
     pub(crate) voters: Option<Vec<Directory>>,
@@ -35,6 +39,8 @@ pub(crate) struct Observed {
     pub(crate) widest: Option<(String, usize)>,
     /// The brokers of Pods that are to be replaced and have the only replica in sync of a topic, with its name.
     pub(crate) irreplaceable: BTreeMap<i32, String>,
+    /// The racks of brokers whose Pods do not say it yet, or why that is not known.
+    pub(crate) racks: BTreeMap<i32, Result<String, String>>,
     /// When this was.
     pub(crate) now: Timestamp,
 }
@@ -81,7 +87,11 @@ pub(crate) async fn observe(
 
     let stateful_sets: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
     let stateful_set = stateful_sets.get_opt(&names::stateful_set(&name)).await?;
-    add(&mut children, Kind::StatefulSet, stateful_set.iter())?;
+    let controller_set = match cluster.spec.controllers {
+        Some(_) => stateful_sets.get_opt(&names::controller_set(&name)).await?,
+        None => None,
+    };
+    add(&mut children, Kind::StatefulSet, stateful_set.iter().chain(&controller_set))?;
     let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
     add(&mut children, Kind::Service, services.list(&ours).await?.items.iter())?;
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), &namespace);
@@ -97,55 +107,122 @@ pub(crate) async fn observe(
     // The Pods last: a restart is decided on what they are now.
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let pods = pods.list(&ours).await?.items;
-    let has = stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas).unwrap_or(0);
-    let last = pods.iter().filter_map(|pod| names::broker_of(&name, &pod.name_any())).max();
-    let count = cluster.spec.brokers.replicas.max(has).max(last.map_or(0, |last| last + 1));
-    let brokers = look_at(&namespace, &name, &pods, count).await;
-
-    let is_replaced = |broker: &Broker| {
-        broker.pod.as_ref().is_some_and(|pod| pod.annotations().contains_key(names::REPLACE))
+    let has = replicas(stateful_set.as_ref()).unwrap_or(0);
+    let ids = |first: i32, wanted: i32, has: i32, below: i32| {
+        let with_pod = pods.iter().filter_map(|pod| names::node_of(&name, &pod.name_any()));
+        let last = with_pod.filter(|id| (first..below).contains(id)).max().map_or(first, |last| last + 1);
+        first..(first + wanted.max(has)).max(last)
     };
-    let (mut voters, mut widest, mut irreplaceable) = (None, None, BTreeMap::new());
-    if brokers.iter().any(Broker::serves) {
-        let admin = kafka.admin(&names::bootstrap_servers(&namespace, &name))?;
-        match admin.describe_quorum().await {
-            Ok(quorum) => {
-                voters = Some(quorum.voters.iter().map(|one| (one.node_id, one.directory_id)).collect());
-            }
-            Err(error) => tracing::info!(namespace, name, %error, "nobody says who votes"),
-        }
-        let is_shrinking = cluster.spec.brokers.replicas < has;
-        let topics = match is_shrinking || brokers.iter().any(is_replaced) {
-            true => admin.list_topics().await?,
-            false => Vec::new(),
-        };
-        for topic in &topics {
-            for partition in &topic.partitions {
-                if let [only] = partition.isr[..] {
-                    irreplaceable.insert(only, topic.name.clone());
-                }
-            }
-        }
-        if is_shrinking {
-            let replicas = topics.iter().map(|topic| {
-                let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
-                (topic.name.clone(), most.unwrap_or(0))
-            });
-            widest = replicas.max_by_key(|(_, most)| *most);
-        }
+    let mut nodes: Vec<_> = ids(0, cluster.spec.brokers.replicas, has, CONTROLLERS_FROM).collect();
+    if let Some(controllers) = &cluster.spec.controllers {
+        let has = replicas(controller_set.as_ref()).unwrap_or(0);
+        nodes.extend(ids(CONTROLLERS_FROM, controllers.replicas, has, i32::MAX));
     }
+    let nodes = look_at(&namespace, &name, &pods, &nodes).await;
+    let (brokers, controllers): (Vec<_>, Vec<_>) =
+        nodes.into_iter().partition(|node| node.id < CONTROLLERS_FROM);
+
+    let is_shrinking = cluster.spec.brokers.replicas < has;
+    let asked = match brokers.iter().any(Broker::serves) {
+        true => ask(kafka, &namespace, &name, &brokers, is_shrinking).await?,
+        false => Asked::default(),
+    };
+    let racks = match &cluster.spec.brokers.rack {
+        Some(rack) => racks(client, &rack.topology_key, &brokers).await?,
+        None => BTreeMap::new(),
+    };
     Ok(Observed {
         stateful_set,
+        controller_set,
         config_maps: config_maps.iter().map(ResourceExt::name_any).collect(),
         children,
         has_secret,
         brokers,
+        controllers,
         claims,
-        voters,
-        widest,
-        irreplaceable,
+        voters: asked.voters,
+        widest: asked.widest,
+        irreplaceable: asked.irreplaceable,
+        racks,
         now: Timestamp::now(),
     })
+}
+
+/// What brokers say over the Kafka protocol.
+#[derive(Default)]
+struct Asked {
+    voters: Option<Vec<Directory>>,
+    widest: Option<(String, usize)>,
+    irreplaceable: BTreeMap<i32, String>,
+}
+
+/// Asks who votes; and for topics only where Pods are to be replaced or brokers are to go.
+async fn ask(
+    kafka: &Kafka,
+    namespace: &str,
+    name: &str,
+    brokers: &[Broker],
+    is_shrinking: bool,
+) -> anyhow::Result<Asked> {
+    let mut asked = Asked::default();
+    let admin = kafka.admin(&names::own_servers(namespace, name))?;
+    match admin.describe_quorum().await {
+        Ok(quorum) => {
+            let voters = quorum.voters.iter().map(|one| (one.node_id, one.directory_id));
+            asked.voters = Some(voters.collect());
+        }
+        Err(error) => tracing::info!(namespace, name, %error, "nobody says who votes"),
+    }
+    let is_replaced = |broker: &Broker| {
+        broker.pod.as_ref().is_some_and(|pod| pod.annotations().contains_key(names::REPLACE))
+    };
+    let topics = match is_shrinking || brokers.iter().any(is_replaced) {
+        true => admin.list_topics().await?,
+        false => Vec::new(),
+    };
+    for topic in &topics {
+        for partition in &topic.partitions {
+            if let [only] = partition.isr[..] {
+                asked.irreplaceable.insert(only, topic.name.clone());
+            }
+        }
+    }
+    if is_shrinking {
+        let replicas = topics.iter().map(|topic| {
+            let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
+            (topic.name.clone(), most.unwrap_or(0))
+        });
+        asked.widest = replicas.max_by_key(|(_, most)| *most);
+    }
+    Ok(asked)
+}
+
+/// What Kubernetes' nodes say of where they stand. A Pod does not move, so that each is asked after once.
+async fn racks(
+    client: &Client,
+    topology_key: &str,
+    brokers: &[Broker],
+) -> anyhow::Result<BTreeMap<i32, Result<String, String>>> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let mut racks = BTreeMap::new();
+    for broker in brokers {
+        let Some(pod) = broker.pod.as_ref().filter(|pod| !pod.annotations().contains_key(names::RACK)) else {
+            continue;
+        };
+        let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) else { continue };
+        let rack = match nodes.get(name).await {
+            Ok(node) => node.labels().get(topology_key).cloned().ok_or_else(|| {
+                format!("spec.brokers.rack.topologyKey: node {name} has no label {topology_key}: give it one")
+            }),
+            Err(kube::Error::Api(status)) if status.code == 403 => Err(format!(
+                "the operator may not read nodes, and cannot tell the rack: install it with rbac.clusterReads=true ({})",
+                status.message
+            )),
+            Err(error) => return Err(error.into()),
+        };
+        racks.insert(broker.id, rack);
+    }
+    Ok(racks)
 }
 
 fn add<'a, K: Serialize + ResourceExt + 'a>(
@@ -160,19 +237,19 @@ fn add<'a, K: Serialize + ResourceExt + 'a>(
 }
 
 /// Asks every broker whose container runs, there is nobody to ask before; and one of them whether each may be restarted.
-async fn look_at(namespace: &str, cluster: &str, pods: &[Pod], count: i32) -> Vec<Broker> {
-    let address = |id: i32| format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT);
+async fn look_at(namespace: &str, cluster: &str, pods: &[Pod], ids: &[i32]) -> Vec<Broker> {
+    let address = |id: i32| format!("{}:{}", names::node_host(namespace, cluster, id), names::ADMIN_PORT);
     let ask = |id: i32| async move {
-        let pod = pods.iter().find(|pod| pod.name_any() == names::broker_pod(cluster, id)).cloned();
+        let pod = pods.iter().find(|pod| pod.name_any() == names::node_pod(cluster, id)).cloned();
         let node = match pod.as_ref().is_some_and(runs) {
             true => node::state(&address(id)).await.map_err(chain),
             false => Err("its container does not run".to_owned()),
         };
         Broker { id, pod, node, gate: Gate::Silent("no broker serves".to_owned()) }
     };
-    let mut brokers = futures::future::join_all((0..count).map(ask)).await;
+    let mut brokers = futures::future::join_all(ids.iter().copied().map(ask)).await;
     let serving = brokers.iter().filter(|broker| broker.serves());
-    let leads = |broker: &&Broker| controller(&brokers) == Some(broker.id);
+    let leads = |broker: &&Broker| controller(brokers.iter()) == Some(broker.id);
     let Some(oracle) = serving.clone().find(leads).or(serving.clone().next()).map(|broker| broker.id) else {
         return brokers;
     };
@@ -189,6 +266,10 @@ async fn look_at(namespace: &str, cluster: &str, pods: &[Pod], count: i32) -> Ve
     brokers
 }
 
+fn replicas(set: Option<&StatefulSet>) -> Option<i32> {
+    set?.spec.as_ref()?.replicas
+}
+
 /// Whether there is a process that could answer.
 pub(crate) fn runs(pod: &Pod) -> bool {
     let state = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.clone();
@@ -200,8 +281,8 @@ fn chain(error: node::NodeError) -> String {
 }
 
 /// The node of the active controller, as most recently heard of.
-fn controller(brokers: &[Broker]) -> Option<i32> {
-    brokers.iter().find_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref()?.controller)
+fn controller<'a>(mut nodes: impl Iterator<Item = &'a Broker>) -> Option<i32> {
+    nodes.find_map(|node| node.node.as_ref().ok()?.cluster.as_ref()?.controller)
 }
 
 impl Broker {
@@ -220,27 +301,42 @@ impl Broker {
 impl Observed {
     /// The cluster as the active controller's node knows it, or else another one.
     pub(crate) fn cluster(&self) -> Option<&ClusterState> {
-        let leads = self.brokers.iter().find(|broker| self.controller() == Some(broker.id));
-        leads.into_iter().chain(&self.brokers).find_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref())
+        let leads = self.nodes().find(|node| self.controller() == Some(node.id));
+        leads.into_iter().chain(self.nodes()).find_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref())
     }
 
     /// The node of the active controller.
     pub(crate) fn controller(&self) -> Option<i32> {
-        controller(&self.brokers)
+        controller(self.nodes())
     }
 
     /// What is looked at between rounds.
     pub(crate) fn beat(&self, namespace: &str, cluster: &str) -> Beat {
-        let address = |id| format!("{}:{}", names::broker_host(namespace, cluster, id), names::ADMIN_PORT);
+        let address = |id| format!("{}:{}", names::node_host(namespace, cluster, id), names::ADMIN_PORT);
         Beat {
-            brokers: self.brokers.iter().map(|broker| (broker.id, address(broker.id))).collect(),
-            seen: self.brokers.iter().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
+            brokers: self.nodes().map(|node| (node.id, address(node.id))).collect(),
+            seen: self.nodes().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
         }
     }
 
     /// How many brokers the StatefulSet makes.
     pub(crate) fn replicas(&self) -> Option<i32> {
-        self.stateful_set.as_ref()?.spec.as_ref()?.replicas
+        replicas(self.stateful_set.as_ref())
+    }
+
+    /// All nodes: the brokers, and then the dedicated controllers.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Broker> + Clone {
+        self.brokers.iter().chain(&self.controllers)
+    }
+
+    /// The StatefulSet that makes the Pod of a node.
+    pub(crate) fn set_of(&self, id: i32) -> Option<&StatefulSet> {
+        if id < CONTROLLERS_FROM { self.stateful_set.as_ref() } else { self.controller_set.as_ref() }
+    }
+
+    /// The metadata quorum's controllers of their own that the StatefulSet makes.
+    pub(crate) fn controller_replicas(&self) -> Option<i32> {
+        replicas(self.controller_set.as_ref())
     }
 
     /// The image that the StatefulSet has.

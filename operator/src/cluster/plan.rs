@@ -2,19 +2,22 @@
 
 mod roll;
 mod scale;
+mod volumes;
 
 use std::fmt;
 
 use client::node::{Founding, NodeState, Voter};
 use kube::ResourceExt;
-use resources::{KafkaClusterStatus, ScaleStep, VolumePolicy, voters};
+use resources::{CONTROLLERS_FROM, KafkaClusterStatus, ScaleStep};
 use serde_json::Value;
 use types::Uuid;
 
 use super::build::{self, Kind, Moment, Resource};
+use super::listeners::{self, Told};
 use super::observe::{Broker, Observed};
 use super::validate::ValidCluster;
 use crate::names;
+use crate::quantity::quantity;
 
 pub(crate) use roll::{is_approved, outdated, pod_hash};
 
@@ -27,12 +30,24 @@ pub(crate) enum Step {
     Apply(Resource),
     /// Of a configuration that no Pod uses any more.
     DeleteConfigMap { name: String },
+    /// Of a listener or a broker that is no more.
+    DeleteService { name: String },
+    /// Has Kubernetes renew at once what a Pod's broker tells clients.
+    Announce { pod: String, hash: String },
     /// Makes a volume claim go with the cluster, or stay.
     OwnClaim { name: String, is_owned: bool },
+    /// A volume gets larger.
+    GrowClaim { name: String, size: String },
+    /// Without its Pods: another one takes them over.
+    DeleteStatefulSet { name: String, uid: String },
     /// Of a broker that was removed.
     DeleteClaim { name: String, uid: String },
     /// Grants a broker its restart: others lead what it led.
     Drain { id: i32, seconds: u32 },
+    /// Tells a broker where it stands, before it registers.
+    PlaceInRack { pod: String, rack: String },
+    /// Nothing is done but that the budget closes: the restart of a controller comes after that.
+    AwaitBudget { id: i32 },
     /// Restarts an outdated Pod, unless it changed since it was looked at.
     DeletePod { name: String, uid: String, resource_version: String, because: &'static str },
     /// These brokers, and no others, get nothing new.
@@ -66,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) blocked: Option<Blocked>,
     /// Where the number of brokers is on its way to what it is to be.
     pub(crate) scaling: Option<ScaleStep>,
+    /// What clients cannot be told yet, in sentences.
+    pub(crate) pending: Vec<String>,
 }
 
 /// The steps, in order. `new_cluster_id` is random, and taken only if the cluster has none.
@@ -76,7 +93,7 @@ pub(crate) fn plan(
     new_cluster_id: &str,
 ) -> Result<Plan, Blocked> {
     let mut steps = Vec::new();
-    check_storage(cluster, observed)?;
+    volumes::check(cluster, observed)?;
     let founding = founding(cluster, status, observed, new_cluster_id)?;
     if !observed.has_secret {
         steps.push(Step::CreateSecret { name: names::admin_secret(&cluster.name) });
@@ -84,12 +101,20 @@ pub(crate) fn plan(
     let scaling = scale::next(cluster, observed);
     let mut moment = scale::moment(cluster, observed, scaling.as_ref());
     let restart = roll::restart(cluster, observed);
-    moment.is_closed |= matches!(restart[..], [Step::Drain { .. }]);
-    let wanted = build::build(cluster, moment);
+    moment.is_closed |= restarts_controller(cluster, &restart) || matches!(restart[..], [Step::Drain { .. }]);
+    let told = listeners::told(cluster, observed, moment.replicas);
+    let (held, replaced) = volumes::replaced_sets(cluster, observed);
+    let mut wanted = build::build(cluster, moment, &told);
+    wanted.retain(|resource| resource.kind != Kind::StatefulSet || !held.contains(&resource.name));
+    steps.extend(unwanted_services(&wanted, observed));
+    steps.extend(announcements(&wanted, &told, observed));
     steps.extend(wanted.into_iter().filter(|resource| differs(resource, observed)).map(Step::Apply));
-    steps.extend(claims(cluster, observed));
+    steps.extend(placements(observed));
+    steps.extend(volumes::owned(cluster, observed));
+    steps.extend(volumes::grown(cluster, observed));
+    steps.extend(replaced);
     steps.extend(scale::surplus_claims(cluster, observed));
-    steps.extend(restart);
+    steps.extend(restart.into_iter().filter(|step| !matches!(step, Step::AwaitBudget { .. })));
     steps.extend(unused(cluster, observed));
     steps.extend(founding);
     // What the brokers may refuse comes last, so that it holds up nothing else.
@@ -107,38 +132,18 @@ pub(crate) fn plan(
         _ => None,
     });
     let blocked = blocked.map(|message| Blocked { reason: "ScaleDownBlocked", message });
-    Ok(Plan { steps, blocked, scaling: scaling.filter(|next| *next != ScaleStep::Done) })
+    let scaling = scaling.filter(|next| *next != ScaleStep::Done);
+    Ok(Plan { steps, blocked, scaling, pending: told.pending })
 }
 
-/// Kubernetes does not let a StatefulSet's claims change.
-fn check_storage(cluster: &ValidCluster, observed: &Observed) -> Result<(), Blocked> {
-    let Some(spec) = observed.stateful_set.as_ref().and_then(|set| set.spec.as_ref()) else { return Ok(()) };
-    let claim = spec.volume_claim_templates.as_ref().and_then(|claims| claims.first()?.spec.as_ref());
-    let has = claim.map(|claim| {
-        let requests = claim.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-        let size = requests.and_then(|requests| requests.get("storage")).map_or("", |size| size.0.as_str());
-        (size.to_owned(), claim.storage_class_name.clone())
-    });
-    let wants = cluster.spec.brokers.storage.persistent.as_ref();
-    let wants = wants.map(|volume| (volume.size.clone(), volume.storage_class.clone()));
-    let is_same = match (&has, &wants) {
-        (None, None) => true,
-        (Some((has_size, has_class)), Some((size, class))) => {
-            has_size == size && (class.is_none() || class == has_class)
-        }
-        (None, Some(_)) | (Some(_), None) => false,
-    };
-    if is_same {
-        return Ok(());
-    }
-    let message = match has {
-        None => "spec.brokers.storage: is ephemeral and cannot be changed: write ephemeral: {}".to_owned(),
-        Some((size, class)) => {
-            let class = class.map(|class| format!(", storageClass: {class}")).unwrap_or_default();
-            format!("spec.brokers.storage: cannot be changed: write persistent: {{size: {size}{class}}}")
-        }
-    };
-    Err(Blocked { reason: "StorageImmutable", message })
+/// Whether a controller of its own is about to go, or going: then nobody else may.
+fn restarts_controller(cluster: &ValidCluster, restart: &[Step]) -> bool {
+    let is_controller = |name| names::node_of(&cluster.name, name).is_some_and(|id| id >= CONTROLLERS_FROM);
+    restart.iter().any(|step| match step {
+        Step::AwaitBudget { .. } => true,
+        Step::DeletePod { name, .. } => is_controller(name),
+        _ => false,
+    })
 }
 
 /// Whether a resource has to be applied: it was rendered otherwise the last time, or somebody changed a field of it.
@@ -164,57 +169,44 @@ fn contains(found: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// A quantity in thousandths; `None` for other text.
-fn quantity(text: &str) -> Option<i128> {
-    const UNITS: [(&str, i128); 13] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("Ei", 1 << 60),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("P", 1_000_000_000_000_000),
-        ("E", 1_000_000_000_000_000_000),
-        ("", 1),
-    ];
-    if let Some(milli) = text.strip_suffix('m') {
-        return milli.parse().ok();
-    }
-    let (number, unit) = UNITS.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_number = !whole.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if !is_number || fraction.len() > 9 {
-        return None;
-    }
-    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    Some(digits.checked_mul(*unit)?.checked_mul(1000)? / scale)
-}
-
-fn claims(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> {
-    let Some(persistent) = &cluster.spec.brokers.storage.persistent else { return Vec::new() };
-    let is_owned = persistent.when_deleted == VolumePolicy::Delete;
-    let differs = observed
-        .claims
-        .iter()
-        .filter(|claim| claim.owner_references().iter().any(|owner| owner.uid == cluster.uid) != is_owned);
-    differs.map(|claim| Step::OwnClaim { name: claim.name_any(), is_owned }).collect()
-}
-
 /// Old configurations go when all Pods run with the new one, so that a restart by Kubernetes always finds its own.
 fn unused(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> {
-    let is_current = |broker: &Broker| broker.pod.as_ref().and_then(pod_hash) == Some(&cluster.pod_hash);
-    if observed.brokers.is_empty() || !observed.brokers.iter().all(is_current) {
+    let is_current =
+        |node: &Broker| node.pod.as_ref().and_then(pod_hash) == Some(cluster.pod_hash_of(node.id));
+    if observed.brokers.is_empty() || !observed.nodes().all(is_current) {
         return Vec::new();
     }
     let prefix = format!("{}-config-", cluster.name);
-    let old =
-        observed.config_maps.iter().filter(|name| name.starts_with(&prefix) && **name != cluster.config_map);
+    let is_used = |name: &String| {
+        *name == cluster.config_map || cluster.controllers.as_ref().is_some_and(|one| one.config_map == *name)
+    };
+    let old = observed.config_maps.iter().filter(|name| name.starts_with(&prefix) && !is_used(name));
     old.map(|name| Step::DeleteConfigMap { name: name.clone() }).collect()
+}
+
+fn unwanted_services(wanted: &[Resource], observed: &Observed) -> Vec<Step> {
+    let services = observed.children.iter().filter(|child| child.kind == Kind::Service);
+    let is_wanted = |name: &str| wanted.iter().any(|one| one.kind == Kind::Service && one.name == name);
+    let unwanted = services.filter(|child| !is_wanted(&child.name));
+    unwanted.map(|child| Step::DeleteService { name: child.name.clone() }).collect()
+}
+
+/// Once Kubernetes has the addresses it can renew the files with them.
+fn announcements(wanted: &[Resource], told: &Told, observed: &Observed) -> Vec<Step> {
+    if wanted.iter().any(|one| one.kind == Kind::ConfigMap && differs(one, observed)) {
+        return Vec::new();
+    }
+    let pods = listeners::unannounced(told, observed).into_iter();
+    pods.map(|(pod, hash)| Step::Announce { pod, hash }).collect()
+}
+
+fn placements(observed: &Observed) -> Vec<Step> {
+    let place = |broker: &Broker| {
+        let rack = observed.racks.get(&broker.id)?.as_ref().ok()?.clone();
+        let pod = broker.pod.as_ref().filter(|pod| pod.metadata.deletion_timestamp.is_none())?;
+        Some(Step::PlaceInRack { pod: pod.name_any(), rack })
+    };
+    observed.brokers.iter().filter_map(place).collect()
 }
 
 /// A node never founds a cluster by itself, and the operator never founds one twice: volumes that came back empty must
@@ -226,12 +218,12 @@ fn founding(
     new_cluster_id: &str,
 ) -> Result<Vec<Step>, Blocked> {
     let known = status.cluster_id.as_deref().filter(|id| !id.is_empty());
-    let nodes = || observed.brokers.iter().filter_map(|broker| broker.node.as_ref().ok());
+    let nodes = || observed.nodes().filter_map(|node| node.node.as_ref().ok());
     let mut members = nodes().filter_map(|node| Some((node.node_id, node.cluster_id.as_deref()?))).peekable();
     if let Some((_, first)) = members.peek().copied() {
         let expected = known.unwrap_or(first);
         if let Some((node, has)) = members.find(|(_, has)| *has != expected) {
-            let message = format!("broker {node} belongs to cluster {has}, not to {expected}");
+            let message = format!("node {node} belongs to cluster {has}, not to {expected}");
             return Err(Blocked { reason: "ClusterIdConflict", message });
         }
         // Volumes of a cluster that was deleted and made again.
@@ -239,16 +231,19 @@ fn founding(
         return Ok(adopted.into_iter().collect());
     }
     // Only together can the voters say that there is no cluster.
-    let count = usize::try_from(voters(cluster.spec.brokers.replicas)).unwrap_or(0);
-    let asked = observed.brokers.iter().take(count);
+    let first = cluster.first_voters();
+    let asked = observed.nodes().filter(|node| first.contains(&node.id));
     let Ok(states) = asked.map(|broker| broker.node.as_ref()).collect::<Result<Vec<_>, _>>() else {
         return Ok(Vec::new());
     };
+    if states.len() < first.len() {
+        return Ok(Vec::new());
+    }
     let voter = |node: &&NodeState| Voter { id: node.node_id, directory_id: node.directory_id.clone() };
     let voters: Vec<_> = states.iter().map(voter).collect();
     let bootstrap = |id: &str| Step::Bootstrap(Founding { cluster_id: id.to_owned(), voters });
     match known {
-        Some(known) if status.version.is_some() && cluster.spec.brokers.storage.ephemeral.is_none() => {
+        Some(known) if status.version.is_some() && !cluster.is_ephemeral() => {
             let message = format!(
                 "the volumes of all voters are empty, but cluster {known} was founded: restore them, or delete the \
                  KafkaCluster and create it again"
@@ -269,10 +264,18 @@ impl fmt::Display for Step {
             Step::CreateSecret { name } => write!(f, "create Secret {name}"),
             Step::Apply(Resource { kind, name, .. }) => write!(f, "apply {} {name}", Kind::name(*kind)),
             Step::DeleteConfigMap { name } => write!(f, "delete ConfigMap {name}"),
+            Step::DeleteService { name } => write!(f, "delete Service {name}"),
+            Step::Announce { pod, .. } => write!(f, "announce addresses to Pod {pod}"),
             Step::OwnClaim { name, is_owned: true } => write!(f, "own PersistentVolumeClaim {name}"),
             Step::OwnClaim { name, is_owned: false } => write!(f, "disown PersistentVolumeClaim {name}"),
+            Step::GrowClaim { name, size } => write!(f, "grow PersistentVolumeClaim {name} to {size}"),
+            Step::DeleteStatefulSet { name, .. } => {
+                write!(f, "delete StatefulSet {name}, and keep its Pods")
+            }
             Step::DeleteClaim { name, .. } => write!(f, "delete PersistentVolumeClaim {name}"),
             Step::Drain { id, .. } => write!(f, "drain broker {id}"),
+            Step::PlaceInRack { pod, rack } => write!(f, "tell Pod {pod} its rack {rack}"),
+            Step::AwaitBudget { id } => write!(f, "close the budget for controller {id}"),
             Step::DeletePod { name, because, .. } => write!(f, "delete Pod {name}: {because}"),
             Step::Cordon { ids } => write!(f, "{}", ScaleStep::Cordon(ids.clone())),
             Step::Rebalance { bytes_per_second: None } => write!(f, "rebalance"),

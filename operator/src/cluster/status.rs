@@ -4,10 +4,11 @@ use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use resources::{
-    BrokersStatus, KafkaCluster, KafkaClusterStatus, ListenerStatus, RebalanceStatus, RolloutStatus,
-    ScaleStep,
+    BrokersStatus, CONTROLLERS_FROM, ControllersStatus, KafkaCluster, KafkaClusterStatus, RebalanceStatus,
+    RolloutStatus, ScaleStep,
 };
 
+use super::listeners;
 use super::observe::{Broker, Gate, Observed};
 use super::plan::{Blocked, Plan, Step, is_approved, outdated, pod_hash};
 use super::validate::ValidCluster;
@@ -26,8 +27,7 @@ pub(crate) fn status(
 ) -> KafkaClusterStatus {
     let before = cluster.status.clone().unwrap_or_default();
     let name = cluster.name_any();
-    let namespace = cluster.namespace().unwrap_or_default();
-    let nodes = || observed.brokers.iter().filter_map(|broker| broker.node.as_ref().ok());
+    let nodes = || observed.nodes().filter_map(|node| node.node.as_ref().ok());
     let ready_now = observed.brokers.iter().filter(|broker| broker.is_ready()).count();
     let ready_now = i32::try_from(ready_now).unwrap_or(i32::MAX);
     let desired = cluster.spec.brokers.replicas;
@@ -51,6 +51,14 @@ pub(crate) fn status(
             .or(before.version),
         replicas: i32::try_from(pods).unwrap_or(i32::MAX),
         selector: Some(names::broker_selector(&name)),
+        controllers: match &observed.voters {
+            None => before.controllers,
+            Some(voters) => {
+                let mut voters: Vec<_> = voters.iter().map(|voter| voter.0).collect();
+                voters.sort_unstable();
+                Some(ControllersStatus { voters, leader: observed.controller() })
+            }
+        },
         rollout: outcome.ok().and_then(|(cluster, _)| rollout(cluster, observed)),
         rebalance: moving.map(|rebalance| RebalanceStatus {
             partitions_left: i64::try_from(rebalance.partitions_left).unwrap_or(i64::MAX),
@@ -61,13 +69,13 @@ pub(crate) fn status(
             summary: format!("{ready_now}/{desired}"),
             node_ids: match nodes().next() {
                 None => before.brokers.map(|brokers| brokers.node_ids).unwrap_or_default(),
-                Some(_) => nodes().map(|node| node.node_id).collect(),
+                Some(_) => nodes().map(|node| node.node_id).filter(|id| *id < CONTROLLERS_FROM).collect(),
             },
         }),
-        listeners: vec![ListenerStatus {
-            name: "plain".to_owned(),
-            bootstrap_servers: names::bootstrap_servers(&namespace, &name),
-        }],
+        listeners: match outcome {
+            Ok((cluster, _)) => listeners::bootstrap(cluster, observed),
+            Err(_) => before.listeners,
+        },
     }
 }
 
@@ -110,21 +118,25 @@ fn said(outcome: Result<(&ValidCluster, &Plan), &Blocked>, observed: &Observed) 
             (Said::new("Ready", false, reason, message), Said::new("Reconciling", true, reason, message))
         }
     };
-    vec![ready, available, reconciling, Said::new("Stalled", false, "NotStalled", "")]
+    let advertised = match plan.pending.first() {
+        None => Said::new("ListenersAdvertised", true, "Advertised", "clients are told every listener"),
+        Some(first) => {
+            let more = plan.pending.len() - 1;
+            let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+            Said::new("ListenersAdvertised", false, "AddressPending", format!("{first}{more}"))
+        }
+    };
+    let stalled = Said::new("Stalled", false, "NotStalled", "");
+    vec![ready, available, reconciling, stalled, advertised]
 }
 
 /// The Pods that have to be restarted.
 fn rollout(cluster: &ValidCluster, observed: &Observed) -> Option<RolloutStatus> {
-    let pending: Vec<_> =
-        observed.brokers.iter().filter(|broker| outdated(cluster, broker).is_some()).collect();
+    let pending: Vec<_> = observed.nodes().filter(|node| outdated(cluster, node).is_some()).collect();
     let first = *pending.first()?;
-    let name = |broker: &&Broker| names::broker_pod(&cluster.name, broker.id);
-    let reason = waiting_for(cluster, first).map_or_else(String::new, |(_, message)| message);
-    Some(RolloutStatus {
-        revision: cluster.pod_hash.clone(),
-        pending: pending.iter().map(name).collect(),
-        reason,
-    })
+    let name = |broker: &&Broker| names::node_pod(&cluster.name, broker.id);
+    let reason = waiting_for(cluster, observed, first).map_or_else(String::new, |(_, message)| message);
+    Some(RolloutStatus { revision: cluster.revision(), pending: pending.iter().map(name).collect(), reason })
 }
 
 /// The status of a cluster about which nothing is done: what was said stands, and its generation with it.
@@ -145,8 +157,8 @@ pub(crate) fn paused(cluster: &KafkaCluster, now: &Time) -> KafkaClusterStatus {
 /// What the cluster waits for, as a reason and a sentence.
 fn waiting(cluster: &ValidCluster, plan: &Plan, observed: &Observed) -> Option<(String, String)> {
     // One that is down is what the others wait for.
-    let (up, down): (Vec<_>, Vec<_>) = observed.brokers.iter().partition(|broker| broker.is_ready());
-    let broker = down.into_iter().chain(up).find_map(|broker| waiting_for(cluster, broker));
+    let (up, down): (Vec<_>, Vec<_>) = observed.nodes().partition(|node| node.is_ready());
+    let broker = down.into_iter().chain(up).find_map(|broker| waiting_for(cluster, observed, broker));
     let scaling = || {
         let next = plan.scaling.as_ref()?;
         let reason = match next {
@@ -159,10 +171,10 @@ fn waiting(cluster: &ValidCluster, plan: &Plan, observed: &Observed) -> Option<(
     broker.or_else(scaling).or_else(applying)
 }
 
-fn waiting_for(cluster: &ValidCluster, broker: &Broker) -> Option<(String, String)> {
+fn waiting_for(cluster: &ValidCluster, observed: &Observed, broker: &Broker) -> Option<(String, String)> {
     let because = |reason: &str, message: String| Some((reason.to_owned(), message));
     let Some(pod) = &broker.pod else {
-        let name = names::broker_pod(&cluster.name, broker.id);
+        let name = names::node_pod(&cluster.name, broker.id);
         return because("PodMissing", format!("Pod {name} is not there yet"));
     };
     let pod_name = pod.name_any();
@@ -172,12 +184,15 @@ fn waiting_for(cluster: &ValidCluster, broker: &Broker) -> Option<(String, Strin
     if let Some((reason, message)) = trouble(pod) {
         return because(&reason, format!("Pod {pod_name}: {message}"));
     }
+    if let Some(Err(problem)) = observed.racks.get(&broker.id) {
+        return because("RackUnknown", format!("Pod {pod_name}: {problem}"));
+    }
     if outdated(cluster, broker).is_some() {
-        if !is_approved(cluster) && pod_hash(pod) != Some(&cluster.pod_hash) {
+        if !is_approved(cluster) && pod_hash(pod) != Some(cluster.pod_hash_of(broker.id)) {
             let message = format!(
                 "Pod {pod_name} waits for its approval: annotate the KafkaCluster with {}={}",
                 names::APPROVE,
-                cluster.pod_hash
+                cluster.revision()
             );
             return because("ApprovalNeeded", message);
         }

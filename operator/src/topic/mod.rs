@@ -104,7 +104,7 @@ fn reason(code: &str) -> String {
 async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, String)> {
     let namespace = topic.namespace().unwrap_or_default();
     let cluster_name = &topic.spec.cluster_ref.name;
-    let bootstrap = names::bootstrap_servers(&namespace, cluster_name);
+    let bootstrap = names::own_servers(&namespace, cluster_name);
     let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
     let cluster = clusters.get_opt(cluster_name).await?;
     let Some(cluster) = cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()) else {

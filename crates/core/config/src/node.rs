@@ -28,6 +28,10 @@ pub struct NodeConfig {
     /// Where clients connect.
     #[serde(default)]
     pub listeners: Vec<Listener>,
+    /// A JSON file with addresses by the names of listeners, `{"PLAINTEXT": {"host": "kafka", "port": 9092}}`. They are told
+    /// instead of `advertised`, and it is read again whenever it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertised_file: Option<PathBuf>,
     /// Where other brokers connect; without it they take the first listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inter_broker: Option<Endpoint>,
@@ -42,6 +46,9 @@ pub struct NodeConfig {
     /// Kafka's `broker.rack`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rack: Option<String>,
+    /// A file with the rack. The broker waits for its text before it registers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack_file: Option<PathBuf>,
     /// Kafka's broker configurations by their own names.
     #[serde(default, deserialize_with = "scalars")]
     pub config: Overrides,
@@ -68,8 +75,10 @@ pub struct Listener {
     pub name: String,
     /// `host:port` to listen on; port 0 takes a free one.
     pub bind: String,
-    /// What clients are told.
-    pub advertised: Address,
+    /// What clients are told. Only with `advertisedFile` may it be absent: nobody is sent to this listener until the file
+    /// has an address for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertised: Option<Address>,
 }
 
 /// An address to listen on and the address that others are told.
@@ -206,7 +215,8 @@ impl NodeConfig {
             Role::Controller => "controller".to_owned(),
         };
         let advertised = |listener: &Listener| {
-            format!("{}://{}:{}", listener.name, listener.advertised.host, listener.advertised.port)
+            let Address { host, port } = listener.advertised.as_ref()?;
+            Some(format!("{}://{host}:{port}", listener.name))
         };
         let bound = |listener: &Listener| format!("{}://{}", listener.name, listener.bind);
         let mut all = self.config.clone();
@@ -214,7 +224,10 @@ impl NodeConfig {
         all.insert("broker.id".to_owned(), self.node_id.to_string());
         all.insert("process.roles".to_owned(), join(&mut self.roles.iter().map(role)));
         all.insert("listeners".to_owned(), join(&mut self.listeners.iter().map(bound)));
-        all.insert("advertised.listeners".to_owned(), join(&mut self.listeners.iter().map(advertised)));
+        all.insert(
+            "advertised.listeners".to_owned(),
+            join(&mut self.listeners.iter().filter_map(advertised)),
+        );
         all.insert(
             "log.dirs".to_owned(),
             join(&mut self.data_dirs.iter().map(|directory| directory.display().to_string())),
@@ -251,7 +264,10 @@ impl NodeConfig {
                 && listener.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
             require(is_legal, field("name"), format!("{:?} is not a listener name", listener.name))?;
             check_bind(&field("bind"), &listener.bind)?;
-            check_advertised(&field("advertised"), &listener.bind, &listener.advertised)?;
+            match &listener.advertised {
+                Some(advertised) => check_advertised(&field("advertised"), &listener.bind, advertised)?,
+                None => require(self.advertised_file.is_some(), field("advertised"), "is missing: add it")?,
+            }
         }
         let names = self.listeners.iter().map(|listener| listener.name.as_str());
         require(

@@ -2,7 +2,9 @@
 
 use types::Uuid;
 
-use super::{Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
+use crate::CONTROLLERS_FROM;
+
+use super::{ControllersSight, Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
 
 fn disk(id: i32) -> Directory {
     (id, Uuid([u8::try_from(id).expect("is small") + 1; 16]))
@@ -51,6 +53,11 @@ fn follow(sight: &mut ScaleSight) -> Vec<String> {
             ScaleStep::Stop => {
                 sight.running = sight.wanted;
                 sight.nodes.truncate(usize::try_from(sight.wanted).expect("is not negative"));
+            }
+            ScaleStep::StopControllers => {
+                let controllers = sight.controllers.as_mut().expect("there are some");
+                controllers.running = controllers.wanted;
+                sight.nodes.retain(|node| node.0 < CONTROLLERS_FROM + controllers.wanted);
             }
             ScaleStep::Unregister(id) => sight.brokers.retain(|broker| broker.id != *id),
             ScaleStep::Waiting(_) | ScaleStep::Blocked(_) => {
@@ -153,7 +160,7 @@ fn nothing_is_stopped_while_somebody_could_miss_it() {
     let mut sight = ScaleSight { wanted: 3, ..settled(5) };
     sight.voters = Some(vec![disk(0), disk(1), disk(3)]);
     sight.nodes.remove(2);
-    assert_eq!(follow(&mut sight).last().map(String::as_str), Some("broker 2 has no vote yet"));
+    assert_eq!(follow(&mut sight).last().map(String::as_str), Some("node 2 has no vote yet"));
     // Everything that is left has nowhere to go.
     let mut sight = ScaleSight { wanted: 4, is_rebalancing: true, left: 3, stuck: 3, ..settled(5) };
     sight.brokers[4].is_cordoned = true;
@@ -165,4 +172,24 @@ fn another_rate_takes_effect_on_the_way() {
     let sight = ScaleSight { is_rebalancing: true, left: 3, wanted_rate: Some(1000), ..settled(5) };
     assert_eq!(scale(&sight), ScaleStep::Rebalance);
     assert!(matches!(scale(&ScaleSight { rate: Some(1000), ..sight }), ScaleStep::Moving { left: 3, .. }));
+}
+
+#[test]
+fn dedicated_controllers_get_their_votes_and_give_them_back_one_by_one() {
+    let controllers = |wanted, running| Some(ControllersSight { wanted, running });
+    let directory = |id: i32| (id, types::Uuid([u8::try_from(id - 999).expect("is small"); 16]));
+    let mut sight = ScaleSight { controllers: controllers(5, 5), ..settled(3) };
+    sight.nodes.extend((1000..1005).map(directory));
+    sight.voters = Some((1000..1003).map(directory).collect());
+    assert_eq!(follow(&mut sight), ["add voter 1003", "add voter 1004"]);
+    sight.controllers = controllers(3, 5);
+    assert_eq!(
+        follow(&mut sight),
+        ["remove voter 1004", "remove voter 1003", "stop the controllers that have no vote"]
+    );
+    // None goes while one that stays has no vote yet.
+    let mut sight = ScaleSight { controllers: controllers(3, 5), ..settled(3) };
+    sight.nodes.extend([1000, 1001, 1003, 1004].map(directory));
+    sight.voters = Some([1000, 1001, 1003, 1004].map(directory).into());
+    assert_eq!(follow(&mut sight), ["node 1002 has no vote yet"]);
 }

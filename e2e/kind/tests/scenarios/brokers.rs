@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kind_e2e::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE, wait};
 use resources::{KafkaCluster, KafkaTopic};
@@ -91,13 +91,94 @@ pub(crate) fn image_changed_under_load(bed: &Bed) -> Result<()> {
 
 pub(crate) fn bad_image(bed: &Bed) -> Result<()> {
     let watch = bed.watch_pods("trio")?;
-    let good = cluster(bed)?.spec.image;
+    // Without an image in the spec the StatefulSet's stays, and that is the bad one.
+    let good = cluster(bed)?.spec.image.unwrap_or_else(|| IMAGE.to_owned());
     patch(bed, r#"{"spec": {"image": "taffrail:there-is-none"}}"#)?;
     wait("a Pod without an image", MINUTE * 2, || {
         let ready = ready(bed)?;
         Ok((ready.contains("ImagePull") || ready.contains("ErrImage")).then_some(()))
     })?;
     patch(bed, &serde_json::json!({ "spec": { "image": good } }).to_string())?;
+    one_was_hurt(bed, watch)
+}
+
+pub(crate) fn impossible_request(bed: &Bed) -> Result<()> {
+    let watch = bed.watch_pods("trio")?;
+    patch(bed, r#"{"spec": {"brokers": {"resources": {"requests": {"memory": "900Gi"}}}}}"#)?;
+    wait("the scheduler's reason", MINUTE * 2, || {
+        let ready = ready(bed)?;
+        ensure!(ready.contains("Unschedulable") && ready.contains("Insufficient memory"), "{ready}");
+        Ok(Some(()))
+    })?;
+    patch(bed, r#"{"spec": {"brokers": {"resources": {"requests": {"memory": "128Mi"}}}}}"#)?;
+    one_was_hurt(bed, watch)
+}
+
+pub(crate) fn crash_looping(bed: &Bed) -> Result<()> {
+    let good = cluster(bed)?.spec.image.unwrap_or_else(|| IMAGE.to_owned());
+    let watch = bed.watch_pods("trio")?;
+    // An image that has no program of ours ends at once.
+    patch(bed, r#"{"spec": {"image": "kcat:e2e"}}"#)?;
+    wait("a Pod that crashes", MINUTE * 2, || {
+        let ready = ready(bed)?;
+        ensure!(ready.contains("CrashLoopBackOff"), "{ready}");
+        Ok(Some(()))
+    })?;
+    patch(bed, &serde_json::json!({ "spec": { "image": good } }).to_string())?;
+    one_was_hurt(bed, watch)
+}
+
+pub(crate) fn image_taken_back(bed: &Bed) -> Result<()> {
+    let other = IMAGE.replace(":e2e", ":e2e-2");
+    bed.tag(IMAGE, &other)?;
+    bed.load_image(&other)?;
+    let good = cluster(bed)?.spec.image.unwrap_or_else(|| IMAGE.to_owned());
+    let other = if good == other { IMAGE.to_owned() } else { other };
+    let load = bed.load(BOOTSTRAP, "flights")?;
+    let watch = bed.watch_pods("trio")?;
+    patch(bed, &serde_json::json!({ "spec": { "image": other } }).to_string())?;
+    wait("the first restart", MINUTE * 2, || {
+        let rollout = cluster(bed)?.status.and_then(|status| status.rollout);
+        Ok(rollout.filter(|rollout| rollout.pending.len() < 3).map(drop))
+    })?;
+    patch(bed, &serde_json::json!({ "spec": { "image": good } }).to_string())?;
+    settled(bed, ROLL)?;
+    load.end()?;
+    let (most_down, lives, _) = watch.end()?;
+    ensure!(most_down == 1, "{most_down} Pods were down at once");
+    ensure!(lives.values().any(|lives| *lives == 1), "every Pod was restarted: {lives:?}");
+    for id in 0..3 {
+        let pod: Pod = bed.get(NAMESPACE, &format!("trio-broker-{id}"))?.context("no Pod")?;
+        let image = pod.spec.and_then(|spec| spec.containers.into_iter().next()?.image);
+        ensure!(image.as_ref() == Some(&good), "broker {id} runs {image:?}");
+    }
+    Ok(())
+}
+
+pub(crate) fn nothing_to_spare(bed: &Bed) -> Result<()> {
+    let topic = |replicas: i32, min: i32| {
+        let patch =
+            format!(r#"{{"spec": {{"replicas": {replicas}, "config": {{"min.insync.replicas": {min}}}}}}}"#);
+        let what = ["patch", "tkt", "flights", "--type=merge", "--patch", &patch];
+        bed.kubectl(&[&["--namespace", NAMESPACE][..], &what].concat())?;
+        wait("the topic", MINUTE * 2, || {
+            let topic: KafkaTopic = bed.get(NAMESPACE, "flights")?.context("KafkaTopic flights")?;
+            let status = topic.status.unwrap_or_default();
+            let is_seen = status.observed_generation == topic.metadata.generation;
+            Ok((is_seen && status.replicas == Some(replicas)).then_some(()))
+        })
+    };
+    topic(2, 2)?;
+    // Nobody can be spared, ever: the budget stays open, and the roll goes on.
+    std::thread::sleep(Duration::from_secs(6));
+    budget(bed, 1)?;
+    patch(bed, r#"{"spec": {"config": {"num.partitions": 7}}}"#)?;
+    settled(bed, ROLL)?;
+    topic(3, 2)
+}
+
+/// Waits until the correction runs, and sees that one Pod was restarted and no other.
+fn one_was_hurt(bed: &Bed, watch: kind_e2e::PodWatch) -> Result<()> {
     settled(bed, ROLL)?;
     let (most_down, lives, _) = watch.end()?;
     ensure!(most_down == 1, "{most_down} Pods were down at once");

@@ -210,7 +210,7 @@ fn gone(bed: &Bed) -> Result<()> {
     })
 }
 
-fn pod(bed: &Bed) -> Result<Pod> {
+pub(crate) fn pod(bed: &Bed) -> Result<Pod> {
     bed.get(NAMESPACE, "demo-broker-0")?.context("Pod demo-broker-0")
 }
 

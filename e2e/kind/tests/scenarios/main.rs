@@ -7,7 +7,9 @@ mod book;
 mod brokers;
 mod chart;
 mod cluster;
+mod controllers;
 mod monitoring;
+mod outside;
 mod refusals;
 mod topics;
 
@@ -45,7 +47,7 @@ const QUICK: [(&str, Scenario); 11] = [
     ),
     ("three brokers become five: replica counts within one of each other", brokers::grown),
 ];
-const REST: [(&str, Scenario); 18] = [
+const REST: [(&str, Scenario); 29] = [
     ("five brokers become three: everything is moved off first, and their volumes stay", brokers::shrunk),
     ("fewer brokers than a topic has replicas are refused", brokers::shrinking_refused),
     ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
@@ -69,6 +71,26 @@ const REST: [(&str, Scenario); 18] = [
         refusals::refused,
     ),
     ("the book's commands for Kubernetes work as they are printed", book::commands),
+    (
+        "an impossible request is said with the scheduler's reason, and its correction repairs it",
+        brokers::impossible_request,
+    ),
+    ("a broker that crashes again and again gets its correction", brokers::crash_looping),
+    ("an image is taken back in mid-roll", brokers::image_taken_back),
+    (
+        "where every topic has as many replicas as min.insync.replicas nothing blocks a roll",
+        brokers::nothing_to_spare,
+    ),
+    (
+        "three brokers and three controllers of their own: records go in and out, each broker in its rack",
+        controllers::install,
+    ),
+    ("three controllers become five and three again, by change of membership", controllers::scaled),
+    ("controllers of their own roll before brokers, the active one last", controllers::rolled),
+    ("NodePorts lead to brokers from outside, and balancers once they have an address", outside::listeners),
+    ("wrong listeners are refused", outside::wrong_listeners),
+    ("a volume grows under its broker, and the StatefulSet is made again around it", outside::volume_grown),
+    ("a volume that somebody enlarged stays as large", outside::volume_larger),
     ("an operator with nothing to do writes nothing", cluster::idle),
     ("an operator that is uninstalled and installed under another name restarts no Pod", chart::reinstalled),
     ("without any ClusterRole: install, produce, roll under load, alter topics", chart::namespaced),

@@ -7,6 +7,7 @@ mod stateful_set;
 
 use serde_json::{Value, json};
 
+use crate::cluster::listeners::Told;
 use crate::cluster::validate::ValidCluster;
 use crate::names;
 
@@ -15,26 +16,30 @@ use crate::names;
 pub(crate) struct Moment {
     /// How many brokers there are for now: one that goes is kept until it is empty.
     pub(crate) replicas: i32,
-    /// Over how many of them replicas are spread.
+    /// How many dedicated controllers there are for now: one that goes is kept while it has a vote.
+    pub(crate) controllers: i32,
+    /// Over how many of the brokers replicas are spread.
     pub(crate) spread: i32,
     /// Whether nobody may evict a Pod.
     pub(crate) is_closed: bool,
 }
 
 /// What is applied, in this order: what a Pod mounts and resolves is there before the Pod.
-pub(crate) fn build(cluster: &ValidCluster, moment: Moment) -> Vec<Resource> {
-    vec![
-        config_map::build(cluster),
-        services::nodes(cluster),
-        services::bootstrap(cluster),
-        budget::build(cluster, moment),
-        stateful_set(cluster, moment),
-    ]
+pub(crate) fn build(cluster: &ValidCluster, moment: Moment, told: &Told) -> Vec<Resource> {
+    let mut all = config_map::build(cluster);
+    all.extend([config_map::advertised(cluster, told), services::nodes(cluster)]);
+    all.extend(services::bootstrap(cluster));
+    all.extend(services::brokers(cluster, moment));
+    all.push(budget::build(cluster, moment));
+    // Controllers before brokers, which find nobody without them.
+    all.extend(stateful_set::controllers(cluster, moment));
+    all.push(stateful_set(cluster, moment));
+    all
 }
 
 /// The StatefulSet of the brokers.
 pub(crate) fn stateful_set(cluster: &ValidCluster, moment: Moment) -> Resource {
-    stateful_set::build(cluster, moment)
+    stateful_set::brokers(cluster, moment)
 }
 
 /// The kinds that the operator applies.

@@ -1,38 +1,80 @@
-//! The StatefulSet of the brokers. The operator restarts Pods itself (`OnDelete`), because only it can know when.
+//! The StatefulSets, of the brokers and of dedicated controllers. The operator restarts Pods itself (`OnDelete`), because only it can know when.
 
-use resources::Storage;
+use resources::{CONTROLLERS_FROM, ResourceRequirements, Storage};
 use serde_json::{Value, json};
 
 use super::{Kind, Moment, Resource};
 use crate::cluster::validate::ValidCluster;
 use crate::names;
 
-pub(super) fn build(cluster: &ValidCluster, moment: Moment) -> Resource {
-    let storage = &cluster.spec.brokers.storage;
+/// The brokers.
+pub(super) fn brokers(cluster: &ValidCluster, moment: Moment) -> Resource {
+    let brokers = &cluster.spec.brokers;
+    let pool = Pool {
+        name: names::stateful_set(&cluster.name),
+        component: "broker",
+        config_map: &cluster.config_map,
+        pod_hash: &cluster.pod_hash,
+        storage: &brokers.storage,
+        resources: brokers.resources.as_ref(),
+        is_broker: true,
+    };
+    build(cluster, &pool, moment.replicas).annotated(names::SPREAD, &moment.spread.to_string())
+}
+
+/// The dedicated controllers, if there are any.
+pub(super) fn controllers(cluster: &ValidCluster, moment: Moment) -> Option<Resource> {
+    let controllers = cluster.controllers.as_ref()?;
+    let pool = Pool {
+        name: names::controller_set(&cluster.name),
+        component: "controller",
+        config_map: &controllers.config_map,
+        pod_hash: &controllers.pod_hash,
+        storage: &controllers.spec.storage,
+        resources: controllers.spec.resources.as_ref(),
+        is_broker: false,
+    };
+    Some(build(cluster, &pool, moment.controllers))
+}
+
+/// Nodes of one kind.
+struct Pool<'a> {
+    name: String,
+    component: &'static str,
+    config_map: &'a str,
+    pod_hash: &'a str,
+    storage: &'a Storage,
+    resources: Option<&'a ResourceRequirements>,
+    is_broker: bool,
+}
+
+fn build(cluster: &ValidCluster, pool: &Pool<'_>, replicas: i32) -> Resource {
     let mut spec = json!({
         "serviceName": names::nodes_service(&cluster.name),
-        "replicas": moment.replicas,
+        "replicas": replicas,
         "podManagementPolicy": "Parallel",
         "updateStrategy": { "type": "OnDelete" },
-        "selector": { "matchLabels": names::broker_labels(&cluster.name) },
+        "selector": { "matchLabels": names::component_labels(&cluster.name, pool.component) },
         "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
         "template": {
             "metadata": {
-                "labels": names::labels(&cluster.name),
-                "annotations": { names::POD_HASH: cluster.pod_hash },
+                "labels": names::labels_of(&cluster.name, pool.component),
+                "annotations": { names::POD_HASH: pool.pod_hash },
             },
-            "spec": pod(cluster),
+            "spec": pod(cluster, pool),
         },
     });
-    if let Some(claim) = claim(cluster, storage) {
+    if !pool.is_broker {
+        spec["ordinals"] = json!({ "start": CONTROLLERS_FROM });
+    }
+    if let Some(claim) = claim(cluster, pool) {
         spec["volumeClaimTemplates"] = json!([claim]);
     }
-    Resource::new(cluster, Kind::StatefulSet, names::stateful_set(&cluster.name), json!({ "spec": spec }))
-        .annotated(names::SPREAD, &moment.spread.to_string())
+    Resource::new(cluster, Kind::StatefulSet, pool.name.clone(), json!({ "spec": spec }))
 }
 
-fn claim(cluster: &ValidCluster, storage: &Storage) -> Option<Value> {
-    let persistent = storage.persistent.as_ref()?;
+fn claim(cluster: &ValidCluster, pool: &Pool<'_>) -> Option<Value> {
+    let persistent = pool.storage.persistent.as_ref()?;
     let mut spec = json!({
         "accessModes": ["ReadWriteOnce"],
         "resources": { "requests": { "storage": persistent.size } },
@@ -43,17 +85,26 @@ fn claim(cluster: &ValidCluster, storage: &Storage) -> Option<Value> {
     Some(json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": { "name": "data", "labels": names::labels(&cluster.name) },
+        "metadata": { "name": "data", "labels": names::labels_of(&cluster.name, pool.component) },
         "spec": spec,
     }))
 }
 
-fn pod(cluster: &ValidCluster) -> Value {
+fn pod(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {
     let mut volumes = vec![
-        json!({ "name": "config", "configMap": { "name": cluster.config_map } }),
+        json!({ "name": "config", "configMap": { "name": pool.config_map } }),
         json!({ "name": "admin", "secret": { "secretName": names::admin_secret(&cluster.name), "defaultMode": 0o440 } }),
     ];
-    if let Some(ephemeral) = &cluster.spec.brokers.storage.ephemeral {
+    if pool.is_broker && cluster.spec.brokers.rack.is_some() {
+        let field = format!("metadata.annotations['{}']", names::RACK);
+        let rack = json!({ "path": "rack", "fieldRef": { "fieldPath": field } });
+        volumes.push(json!({ "name": "rack", "downwardAPI": { "items": [rack] } }));
+    }
+    if pool.is_broker {
+        let advertised = names::advertised(&cluster.name);
+        volumes.push(json!({ "name": "advertised", "configMap": { "name": advertised } }));
+    }
+    if let Some(ephemeral) = &pool.storage.ephemeral {
         let space = ephemeral.size_limit.as_ref().map_or(json!({}), |limit| json!({ "sizeLimit": limit }));
         volumes.push(json!({ "name": "data", "emptyDir": space }));
     }
@@ -69,13 +120,28 @@ fn pod(cluster: &ValidCluster) -> Value {
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": { "type": "RuntimeDefault" },
         },
-        "containers": [container(cluster)],
+        "containers": [container(cluster, pool)],
         "volumes": volumes,
     })
 }
 
-fn container(cluster: &ValidCluster) -> Value {
+fn container(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {
     let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
+    let mut ports = vec![port("controller", names::CONTROLLER_PORT), port("admin", names::ADMIN_PORT)];
+    let mut mounts = vec![
+        json!({ "name": "config", "mountPath": "/etc/taffrail/config", "readOnly": true }),
+        json!({ "name": "admin", "mountPath": "/etc/taffrail/admin", "readOnly": true }),
+        json!({ "name": "data", "mountPath": "/var/lib/taffrail" }),
+    ];
+    if pool.is_broker && cluster.spec.brokers.rack.is_some() {
+        mounts.push(json!({ "name": "rack", "mountPath": "/etc/taffrail/rack", "readOnly": true }));
+    }
+    if pool.is_broker {
+        ports.push(port("internal", names::INTER_BROKER_PORT));
+        ports.extend(cluster.spec.listeners.iter().map(|listener| port(&listener.name, listener.port)));
+        mounts
+            .push(json!({ "name": "advertised", "mountPath": "/etc/taffrail/advertised", "readOnly": true }));
+    }
     let probe = |path: &str, period: u32, failures: u32| {
         json!({
             "httpGet": { "path": path, "port": "admin" },
@@ -85,7 +151,7 @@ fn container(cluster: &ValidCluster) -> Value {
         })
     };
     let mut container = json!({
-        "name": "broker",
+        "name": pool.component,
         "image": cluster.image,
         "args": ["broker", "--config", "/etc/taffrail/config/broker.yaml"],
         "env": [
@@ -94,12 +160,7 @@ fn container(cluster: &ValidCluster) -> Value {
                 "fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']",
             } } },
         ],
-        "ports": [
-            port("controller", names::CONTROLLER_PORT),
-            port("internal", names::INTER_BROKER_PORT),
-            port("kafka", names::CLIENT_PORT),
-            port("admin", names::ADMIN_PORT),
-        ],
+        "ports": ports,
         // Recovery of large logs comes before the first answer: ten minutes for it.
         "startupProbe": probe("/healthz", 1, 600),
         "livenessProbe": probe("/healthz", 10, 6),
@@ -109,13 +170,9 @@ fn container(cluster: &ValidCluster) -> Value {
             "readOnlyRootFilesystem": true,
             "capabilities": { "drop": ["ALL"] },
         },
-        "volumeMounts": [
-            { "name": "config", "mountPath": "/etc/taffrail/config", "readOnly": true },
-            { "name": "admin", "mountPath": "/etc/taffrail/admin", "readOnly": true },
-            { "name": "data", "mountPath": "/var/lib/taffrail" },
-        ],
+        "volumeMounts": mounts,
     });
-    if let Some(resources) = &cluster.spec.brokers.resources {
+    if let Some(resources) = pool.resources {
         container["resources"] = json!(resources);
     }
     container

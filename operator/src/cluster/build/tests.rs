@@ -6,6 +6,7 @@ use resources::KafkaCluster;
 use serde_json::{Value, json};
 
 use super::{Moment, build};
+use crate::cluster::listeners::Told;
 use crate::cluster::validate::validate;
 
 fn rendered(storage: &Value) -> String {
@@ -24,9 +25,10 @@ fn rendered(storage: &Value) -> String {
     }))
     .expect("a KafkaCluster");
     let valid = validate(&cluster, None, "taffrail:1").expect("is valid");
-    let documents = build(&valid, Moment { replicas: 1, spread: 1, is_closed: false })
-        .into_iter()
-        .map(|resource| serde_yaml::to_string(&resource.body).expect("plain data"));
+    let documents =
+        build(&valid, Moment { replicas: 1, controllers: 3, spread: 1, is_closed: false }, &Told::default())
+            .into_iter()
+            .map(|resource| serde_yaml::to_string(&resource.body).expect("plain data"));
     documents.collect::<Vec<_>>().join("---\n")
 }
 

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
-use resources::Approval;
+use resources::{Approval, CONTROLLERS_FROM};
 use serde_json::Value;
 
 use super::Step;
@@ -35,24 +35,24 @@ pub(super) fn restart(cluster: &ValidCluster, observed: &Observed) -> Vec<Step> 
 }
 
 fn next<'a>(cluster: &ValidCluster, observed: &'a Observed) -> Option<(&'a Broker, Step)> {
-    let set = observed.stateful_set.as_ref()?;
-    let template = set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?;
-    let is_seen = set.status.as_ref()?.observed_generation == set.metadata.generation;
-    if template.get(names::POD_HASH) != Some(&cluster.pod_hash) || !is_seen {
+    let mut firsts = observed.brokers.first().into_iter().chain(observed.controllers.first());
+    if !firsts.all(|first| would_be_right(cluster, observed, first.id).unwrap_or(false)) {
         return None;
     }
     let is_going =
         |broker: &Broker| broker.pod.as_ref().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some());
-    if observed.brokers.iter().any(is_going) {
+    if observed.nodes().any(is_going) {
         return None;
     }
-    let pending = observed.brokers.iter().filter(|broker| outdated(cluster, broker).is_some());
+    let pending = observed.nodes().filter(|broker| outdated(cluster, broker).is_some());
     // A grant is used before another one is asked for.
     let order = |broker: &&Broker| {
         let is_controller = observed.controller() == Some(broker.id);
         (
             may_at_once(broker, observed).is_none(),
             !is_granted(broker.id, observed),
+            // Controllers of their own go before brokers, and the active one last among its like.
+            broker.id < CONTROLLERS_FROM,
             is_controller,
             Reverse(broker.id),
         )
@@ -70,12 +70,21 @@ fn next<'a>(cluster: &ValidCluster, observed: &'a Observed) -> Option<(&'a Broke
     if let Some(because) = may_at_once(broker, observed) {
         return Some((broker, delete(because)));
     }
-    if !is_approved(cluster) && pod_hash(pod) != Some(&cluster.pod_hash) {
+    if !is_approved(cluster) && pod_hash(pod) != Some(cluster.pod_hash_of(broker.id)) {
         return None;
     }
-    let others_serve = observed.brokers.iter().all(|other| other.id == broker.id || other.is_ready());
+    let others_serve = observed.nodes().all(|other| other.id == broker.id || other.is_ready());
     if !others_serve || broker.gate != Gate::Open {
         return None;
+    }
+    // Who leads no partition has nothing to hand over; closing the budget is enough.
+    if broker.id >= CONTROLLERS_FROM {
+        let because = outdated(cluster, broker)?;
+        let step = match is_closed_in_effect(cluster, observed) {
+            true => delete(because),
+            false => Step::AwaitBudget { id: broker.id },
+        };
+        return Some((broker, step));
     }
     if !is_granted(broker.id, observed) {
         return Some((broker, Step::Drain { id: broker.id, seconds: GRANT_SECONDS }));
@@ -84,10 +93,19 @@ fn next<'a>(cluster: &ValidCluster, observed: &'a Observed) -> Option<(&'a Broke
     is_closed_in_effect(cluster, observed).then(|| (broker, delete(because)))
 }
 
+/// Whether the StatefulSet would make a node's Pod as it is to be, and Kubernetes has seen that.
+fn would_be_right(cluster: &ValidCluster, observed: &Observed, id: i32) -> Option<bool> {
+    let set = observed.set_of(id)?;
+    let template = set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?;
+    let is_seen = set.status.as_ref()?.observed_generation == set.metadata.generation;
+    let is_new = template.get(names::POD_HASH) == Some(cluster.pod_hash_of(id));
+    Some(set.metadata.deletion_timestamp.is_none() && is_seen && is_new)
+}
+
 /// Why a Pod has to be restarted, if it has to.
 pub(crate) fn outdated(cluster: &ValidCluster, broker: &Broker) -> Option<&'static str> {
     let pod = broker.pod.as_ref()?;
-    if pod_hash(pod) != Some(&cluster.pod_hash) {
+    if pod_hash(pod) != Some(cluster.pod_hash_of(broker.id)) {
         return Some("its image, configuration or resources changed");
     }
     if pod.annotations().contains_key(names::REPLACE) {
@@ -100,7 +118,7 @@ pub(crate) fn outdated(cluster: &ValidCluster, broker: &Broker) -> Option<&'stat
 pub(crate) fn is_approved(cluster: &ValidCluster) -> bool {
     match cluster.spec.rollout.approval {
         Approval::Auto => true,
-        Approval::Manual => cluster.approved.as_ref() == Some(&cluster.pod_hash),
+        Approval::Manual => cluster.approved.as_ref() == Some(&cluster.revision()),
     }
 }
 
@@ -123,7 +141,7 @@ fn replaced(cluster: &ValidCluster, observed: &Observed, broker: &Broker) -> Res
 pub(super) fn is_closed(observed: &Observed) -> bool {
     let is_granted = observed.cluster().is_some_and(|cluster| cluster.drain.is_some());
     let is_refused = |broker: &Broker| broker.is_ready() && matches!(broker.gate, Gate::Refused(_));
-    is_granted || observed.brokers.iter().any(is_refused)
+    is_granted || observed.nodes().any(is_refused)
 }
 
 /// Why a Pod need not ask: its process serves nobody.

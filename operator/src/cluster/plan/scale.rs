@@ -2,7 +2,10 @@
 //! `resources::scale`, which `taffrail dev` follows, too.
 
 use kube::ResourceExt;
-use resources::{RebalanceMode, ScaleBroker, ScaleSight, ScaleStep, VolumePolicy, scale};
+use resources::{
+    CONTROLLERS_FROM, ControllersSight, RebalanceMode, ScaleBroker, ScaleSight, ScaleStep, VolumePolicy,
+    scale,
+};
 
 use super::Step;
 use crate::cluster::build::Moment;
@@ -14,7 +17,7 @@ use crate::names;
 pub(super) fn next(cluster: &ValidCluster, observed: &Observed) -> Option<ScaleStep> {
     let state = observed.cluster()?;
     let brokers = &cluster.spec.brokers;
-    let nodes = observed.brokers.iter().filter_map(|broker| {
+    let nodes = observed.nodes().filter_map(|broker| {
         let node = broker.node.as_ref().ok()?;
         Some((node.node_id, node.directory_id.parse().ok()?))
     });
@@ -37,6 +40,10 @@ pub(super) fn next(cluster: &ValidCluster, observed: &Observed) -> Option<ScaleS
         wanted_rate: brokers.rebalance.bytes_per_second,
         left: state.rebalance.partitions_left,
         stuck: state.rebalance.partitions_blocked,
+        controllers: cluster.controllers.as_ref().map(|controllers| ControllersSight {
+            wanted: controllers.spec.replicas,
+            running: running_controllers(observed).max(observed.controller_replicas().unwrap_or(0)),
+        }),
         is_to_spread: brokers.rebalance.mode == RebalanceMode::Auto && spread < brokers.replicas,
     }))
 }
@@ -44,7 +51,8 @@ pub(super) fn next(cluster: &ValidCluster, observed: &Observed) -> Option<ScaleS
 /// How many brokers there are for now, and over how many of them replicas were spread.
 pub(super) fn moment(cluster: &ValidCluster, observed: &Observed, next: Option<&ScaleStep>) -> Moment {
     let wanted = cluster.spec.brokers.replicas;
-    let has = observed.replicas().unwrap_or(wanted);
+    // Without a StatefulSet there may be Pods all the same: one that goes is kept until it is empty.
+    let has = observed.replicas().unwrap_or_else(|| wanted.max(running(observed)));
     let noted =
         observed.stateful_set.as_ref().and_then(|set| set.annotations().get(names::SPREAD)?.parse().ok());
     let is_stopping = matches!(next, Some(ScaleStep::Stop | ScaleStep::Unregister(_) | ScaleStep::Done));
@@ -53,12 +61,16 @@ pub(super) fn moment(cluster: &ValidCluster, observed: &Observed, next: Option<&
         RebalanceMode::Off => wanted,
     };
     let replicas = if has <= wanted || is_stopping { wanted } else { has };
-    Moment { replicas, spread, is_closed: super::roll::is_closed(observed) }
+    let wanted = cluster.controllers.as_ref().map_or(0, |controllers| controllers.spec.replicas);
+    let has = observed.controller_replicas().unwrap_or_else(|| wanted.max(running_controllers(observed)));
+    let is_stopping = matches!(next, Some(ScaleStep::StopControllers));
+    let controllers = if has <= wanted || is_stopping { wanted } else { has };
+    Moment { replicas, controllers, spread, is_closed: super::roll::is_closed(observed) }
 }
 
 /// The step that the operator does itself.
 pub(super) fn step(cluster: &ValidCluster, observed: &Observed, next: &ScaleStep) -> Option<Step> {
-    let host = |id| names::broker_host(&cluster.namespace, &cluster.name, id);
+    let host = |id| names::node_host(&cluster.namespace, &cluster.name, id);
     match next {
         ScaleStep::Cordon(ids) => Some(Step::Cordon { ids: ids.clone() }),
         ScaleStep::Rebalance => {
@@ -72,6 +84,7 @@ pub(super) fn step(cluster: &ValidCluster, observed: &Observed, next: &ScaleStep
         ScaleStep::Unregister(id) => (*id >= running(observed)).then_some(Step::Unregister { id: *id }),
         ScaleStep::Done
         | ScaleStep::Stop
+        | ScaleStep::StopControllers
         | ScaleStep::Moving { .. }
         | ScaleStep::Waiting(_)
         | ScaleStep::Blocked(_) => None,
@@ -96,12 +109,18 @@ pub(super) fn surplus_claims(cluster: &ValidCluster, observed: &Observed) -> Vec
     };
     let claims = observed.claims.iter().filter(|claim| {
         let name = claim.name_any();
-        let id = name.strip_prefix("data-").and_then(|pod| names::broker_of(&cluster.name, pod));
+        let id = names::claimant(&cluster.name, &name).filter(|id| *id < CONTROLLERS_FROM);
         claim.metadata.deletion_timestamp.is_none() && id.is_some_and(is_surplus)
     });
     claims
         .map(|claim| Step::DeleteClaim { name: claim.name_any(), uid: claim.uid().unwrap_or_default() })
         .collect()
+}
+
+/// So many dedicated controllers have a Pod, counted from the first on.
+fn running_controllers(observed: &Observed) -> i32 {
+    let with_pod = observed.controllers.iter().filter(|node| node.pod.is_some());
+    with_pod.map(|node| node.id - CONTROLLERS_FROM + 1).max().unwrap_or(0)
 }
 
 /// The brokers below this id have a Pod, be it one that is stopping.

@@ -8,9 +8,10 @@ use resources::{KafkaCluster, KafkaClusterStatus};
 use serde_json::{Value, json};
 
 use super::super::build::{self, Kind, Moment};
+use super::super::listeners::{self, Told};
 use super::super::observe::{Broker, Child, Gate, Observed};
 use super::super::validate::{ValidCluster, validate};
-use super::{Blocked, Plan, Step, names, plan, quantity};
+use super::{Blocked, Plan, Resource, Step, names, plan};
 
 const NEW_ID: &str = "newnewnewnewnewnewneww";
 
@@ -36,10 +37,17 @@ fn valid(cluster: &KafkaCluster) -> ValidCluster {
     validate(cluster, None, "taffrail:1").expect("is valid")
 }
 
+fn controllers(cluster: &ValidCluster) -> i32 {
+    cluster.controllers.as_ref().map_or(0, |controllers| controllers.spec.replicas)
+}
+
 /// Nothing but the KafkaCluster.
 fn nothing() -> Observed {
     Observed {
         stateful_set: None,
+        controller_set: None,
+        controllers: Vec::new(),
+        racks: std::collections::BTreeMap::new(),
         config_maps: Vec::new(),
         children: Vec::new(),
         has_secret: false,
@@ -61,8 +69,9 @@ fn nothing() -> Observed {
 fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
     let mut observed = Observed { has_secret: true, ..nothing() };
     let replicas = cluster.spec.brokers.replicas;
-    let moment = Moment { replicas, spread: replicas, is_closed: false };
-    for resource in build::build(cluster, moment) {
+    let moment = Moment { replicas, controllers: controllers(cluster), spread: replicas, is_closed: false };
+    let told = listeners::told(cluster, &observed, replicas);
+    for resource in build::build(cluster, moment, &told) {
         let mut body = resource.body;
         body["metadata"]["uid"] = json!("given by Kubernetes");
         body["metadata"]["generation"] = json!(1);
@@ -70,7 +79,11 @@ fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
             // Kubernetes' own form of 1000m.
             body["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("1");
             body["status"] = json!({ "observedGeneration": 1, "replicas": 1 });
-            observed.stateful_set = Some(serde_json::from_value(body.clone()).expect("a StatefulSet"));
+            let set = Some(serde_json::from_value(body.clone()).expect("a StatefulSet"));
+            match resource.name == "demo-broker" {
+                true => observed.stateful_set = set,
+                false => observed.controller_set = set,
+            }
         }
         if resource.kind == Kind::ConfigMap {
             observed.config_maps.push(resource.name.clone());
@@ -80,10 +93,10 @@ fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
     let broker = |id| {
         let pod = json!({
             "metadata": {
-                "name": format!("demo-broker-{id}"),
+                "name": names::node_pod("demo", id),
                 "uid": format!("p-{id}"),
                 "resourceVersion": "7",
-                "annotations": { "taffrail.dev/pod-hash": cluster.pod_hash },
+                "annotations": { "taffrail.dev/pod-hash": cluster.pod_hash_of(id) },
             },
             "status": {
                 "conditions": [{ "type": "Ready", "status": "True" }],
@@ -100,13 +113,14 @@ fn all_of(cluster: &ValidCluster, cluster_id: Option<&str>) -> Observed {
         Broker { id, pod, node: Ok(node), gate: Gate::Open }
     };
     observed.brokers = (0..cluster.spec.brokers.replicas).map(broker).collect();
+    observed.controllers = (1000..1000 + controllers(cluster)).map(broker).collect();
     observed.claims = vec![claim(None)];
-    observed.voters = cluster_id.map(|_| (0..resources::voters(replicas)).map(directory).collect());
+    observed.voters = cluster_id.map(|_| cluster.first_voters().map(directory).collect());
     observed
 }
 
 fn directory(id: i32) -> resources::Directory {
-    (id, types::Uuid([u8::try_from(id).expect("is small") + 1; 16]))
+    (id, types::Uuid([u8::try_from(id % 100).expect("is small") + 1 + u8::from(id >= 1000) * 100; 16]))
 }
 
 /// What each of so many brokers says of its cluster when all is well.
@@ -129,7 +143,7 @@ fn state(brokers: i32) -> ClusterState {
 
 /// Changes what all brokers say of their cluster.
 fn say(observed: &mut Observed, change: impl Fn(&mut ClusterState)) {
-    for broker in &mut observed.brokers {
+    for broker in observed.brokers.iter_mut().chain(&mut observed.controllers) {
         if let Ok(NodeState { cluster: Some(cluster), .. }) = &mut broker.node {
             change(cluster);
         }
@@ -138,7 +152,9 @@ fn say(observed: &mut Observed, change: impl Fn(&mut ClusterState)) {
 
 /// As if this had been applied, and Kubernetes had not looked at it yet.
 fn applied(observed: &mut Observed, cluster: &KafkaCluster, kind: Kind, moment: Moment) {
-    let wanted = build::build(&valid(cluster), moment).into_iter().find(|resource| resource.kind == kind);
+    let wanted = build::build(&valid(cluster), moment, &Told::default())
+        .into_iter()
+        .find(|resource| resource.kind == kind);
     has(observed, kind, |body| {
         let status = body["status"].take();
         *body = wanted.expect("is made").body;
@@ -150,7 +166,8 @@ fn applied(observed: &mut Observed, cluster: &KafkaCluster, kind: Kind, moment: 
 /// The budget is closed, and Kubernetes goes by it.
 fn close(observed: &mut Observed, cluster: &KafkaCluster) {
     let replicas = cluster.spec.brokers.replicas;
-    let moment = Moment { replicas, spread: replicas, is_closed: true };
+    let moment =
+        Moment { replicas, controllers: controllers(&valid(cluster)), spread: replicas, is_closed: true };
     applied(observed, cluster, Kind::PodDisruptionBudget, moment);
     has(observed, Kind::PodDisruptionBudget, |budget| budget["status"] = json!({ "observedGeneration": 2 }));
 }
@@ -215,6 +232,7 @@ fn a_new_cluster_gets_its_children_in_the_order_in_which_they_need_each_other() 
     let expected = [
         "create Secret demo-admin",
         "apply ConfigMap demo-config-#",
+        "apply ConfigMap demo-advertised",
         "apply Service demo-nodes",
         "apply Service demo-bootstrap",
         "apply PodDisruptionBudget demo",
@@ -250,7 +268,7 @@ fn a_volume_that_has_a_cluster_id_is_adopted_and_never_founded() {
     assert_eq!(steps(&wanted, &status(None, None), &observed), ["write cluster id kept"]);
     let conflict = blocked(&wanted, &status(Some("other"), None), &observed);
     assert_eq!(conflict.reason, "ClusterIdConflict");
-    assert_eq!(conflict.message, "broker 0 belongs to cluster kept, not to other");
+    assert_eq!(conflict.message, "node 0 belongs to cluster kept, not to other");
 }
 
 #[test]
@@ -447,7 +465,7 @@ fn brokers_are_removed_when_nothing_is_on_them() {
 
     say(&mut observed, |cluster| cluster.brokers.iter_mut().skip(3).for_each(|broker| broker.replicas = 0));
     assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker"]);
-    let moment = Moment { replicas: 3, spread: 3, is_closed: false };
+    let moment = Moment { replicas: 3, controllers: 0, spread: 3, is_closed: false };
     applied(&mut observed, &three(), Kind::StatefulSet, moment);
     assert_eq!(steps(&three(), &settled, &observed), [""; 0], "their Pods are still stopping");
     observed.brokers.truncate(3);
@@ -495,30 +513,70 @@ fn volumes_go_with_the_cluster_only_where_that_is_asked_for() {
     assert_eq!(steps(&retain, &settled, &owned), ["disown PersistentVolumeClaim data-demo-broker-0"]);
 }
 
+/// The volume claim of the broker, of this size.
+fn claim_of(size: &str) -> PersistentVolumeClaim {
+    let mut claim = claim(None);
+    let spec = json!({ "resources": { "requests": { "storage": size } } });
+    claim.spec = Some(serde_json::from_value(spec).expect("a spec"));
+    claim
+}
+
+fn sized(size: &str) -> KafkaCluster {
+    cluster(|body| body["spec"]["brokers"]["storage"]["persistent"]["size"] = json!(size))
+}
+
+#[test]
+fn volumes_grow_and_the_stateful_set_is_made_again_around_its_pods() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let mut observed = all_of(&valid(&sized("1Gi")), Some("old"));
+    observed.claims = vec![claim_of("1Gi")];
+    // The next broker's volume comes from the StatefulSet, whose claims Kubernetes does not let change.
+    assert_eq!(
+        steps(&sized("2Gi"), &settled, &observed),
+        [
+            "grow PersistentVolumeClaim data-demo-broker-0 to 2Gi",
+            "delete StatefulSet demo-broker, and keep its Pods"
+        ]
+    );
+    observed.claims = vec![claim_of("2Gi")];
+    // Kubernetes lets its Pods go first.
+    has(&mut observed, Kind::StatefulSet, |set| {
+        set["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:16:00Z");
+    });
+    assert_eq!(steps(&sized("2Gi"), &settled, &observed), [""; 0]);
+    observed.children.retain(|child| child.kind != Kind::StatefulSet);
+    observed.stateful_set = None;
+    assert_eq!(steps(&sized("2Gi"), &settled, &observed), ["apply StatefulSet demo-broker"]);
+    // Meanwhile no Pod is forgotten: there are three, and one is wanted.
+    observed.brokers = all_of(&valid(&three()), Some("old")).brokers;
+    let done = plan(&valid(&sized("2Gi")), &settled, &observed, NEW_ID).expect("can be done");
+    let set = done.steps.iter().find_map(|step| match step {
+        Step::Apply(resource) if resource.kind == Kind::StatefulSet => Some(&resource.body),
+        _ => None,
+    });
+    assert_eq!(set.expect("is applied")["spec"]["replicas"], 3);
+}
+
+#[test]
+fn a_volume_that_is_larger_than_asked_for_stays_so() {
+    let mut observed = all_of(&valid(&sized("1Gi")), Some("old"));
+    observed.claims = vec![claim_of("5Gi")];
+    assert_eq!(steps(&sized("1Gi"), &status(Some("old"), None), &observed), [""; 0]);
+}
+
 #[test]
 fn storage_does_not_change_under_a_cluster() {
-    let observed = all_of(&valid(&cluster(|_| {})), Some("old"));
-    for (storage, has) in [
-        (json!({ "persistent": { "size": "2Gi" } }), "persistent: {size: 1Gi}"),
-        (json!({ "ephemeral": {} }), "persistent: {size: 1Gi}"),
+    let mut observed = all_of(&valid(&sized("2Gi")), Some("old"));
+    observed.claims = vec![claim_of("2Gi")];
+    for (storage, says) in [
+        (json!({ "persistent": { "size": "1Gi" } }), "do not shrink: write size: 2Gi"),
+        (json!({ "persistent": { "size": "2Gi", "storageClass": "fast" } }), "persistent: {size: 2Gi}"),
+        (json!({ "ephemeral": {} }), "persistent: {size: 2Gi}"),
     ] {
         let wanted = cluster(|body| body["spec"]["brokers"]["storage"] = storage);
         let blocked = blocked(&wanted, &status(Some("old"), None), &observed);
         assert_eq!(blocked.reason, "StorageImmutable");
-        assert!(blocked.message.contains(has), "{}", blocked.message);
-    }
-}
-
-#[test]
-fn quantities_are_compared_by_their_value() {
-    for (one, other) in
-        [("1000m", "1"), ("1Gi", "1024Mi"), ("1.5", "1500m"), ("2k", "2000"), ("0.5Gi", "512Mi")]
-    {
-        assert_eq!(quantity(one), quantity(other), "{one} {other}");
-        assert!(quantity(one).is_some(), "{one}");
-    }
-    for text in ["", "m", "Gi", "taffrail:1", "1.2.3", "-1"] {
-        assert_eq!(quantity(text), None, "{text:?}");
+        assert!(blocked.message.contains(says), "{}", blocked.message);
     }
 }
 
@@ -566,4 +624,182 @@ fn a_pod_is_restarted_and_replaced_on_its_annotation() {
         seen.irreplaceable.insert(1, "orders".to_owned());
     };
     assert_eq!(annotated(names::REPLACE, &alone), [""; 0]);
+}
+
+/// A cluster that is reached from outside, too.
+fn outside(kind: &str) -> KafkaCluster {
+    cluster(|body| {
+        body["spec"]["listeners"] = json!([
+            { "name": "plain", "port": 9092 },
+            { "name": "ext", "port": 9094, "type": kind },
+        ]);
+    })
+}
+
+/// The address that a broker's file has for the listener from outside.
+fn told_outside(observed: &Observed) -> Option<String> {
+    let map = observed.child(Kind::ConfigMap, "demo-advertised").expect("is there");
+    let file: Value = serde_json::from_str(map["data"]["0.json"].as_str()?).expect("is JSON");
+    let address = file.get("EXT")?;
+    Some(format!("{}:{}", address["host"].as_str()?, address["port"]))
+}
+
+/// Does what the plan applies, and gives its steps.
+fn carry_out(wanted: &KafkaCluster, observed: &mut Observed) -> (Vec<String>, Plan) {
+    let valid = valid(wanted);
+    let done = plan(&valid, &status(Some("old"), Some("0.1.0")), observed, NEW_ID).expect("can be done");
+    for step in &done.steps {
+        if let Step::Apply(resource) = step {
+            observed.children.retain(|child| child.kind != resource.kind || child.name != resource.name);
+            let Resource { kind, name, body } = resource.clone();
+            observed.children.push(Child { kind, name, body });
+        }
+        if let Step::Announce { hash, .. } = step {
+            let pod = observed.brokers[0].pod.as_mut().expect("is there");
+            pod.annotations_mut().insert(names::ADVERTISED.to_owned(), hash.clone());
+        }
+        if let Step::DeleteService { name } = step {
+            observed.children.retain(|child| child.name != *name);
+        }
+    }
+    (done.steps.iter().map(ToString::to_string).collect(), done)
+}
+
+fn service<'a>(observed: &'a mut Observed, name: &str) -> &'a mut Value {
+    let service = observed.children.iter_mut().find(|child| child.name == name);
+    &mut service.expect("is there").body
+}
+
+#[test]
+fn a_port_of_the_nodes_is_told_once_kubernetes_has_given_it() {
+    let wanted = outside("nodeport");
+    let mut observed = all_of(&valid(&wanted), Some("old"));
+    let (steps, plan) = carry_out(&wanted, &mut observed);
+    assert_eq!(steps, [""; 0]);
+    assert_eq!(plan.pending, ["listener ext: broker 0 is on no node yet"]);
+    let on = |node: &str, observed: &mut Observed| {
+        let pod = observed.brokers[0].pod.as_mut().expect("is there");
+        pod.status.as_mut().expect("has one").host_ip = Some(node.to_owned());
+    };
+    on("10.0.0.7", &mut observed);
+    let (_, plan) = carry_out(&wanted, &mut observed);
+    assert_eq!(plan.pending, ["listener ext: Service demo-ext-0 has no port on the nodes yet"]);
+    service(&mut observed, "demo-ext-0")["spec"]["ports"][0]["nodePort"] = json!(31000);
+    assert_eq!(carry_out(&wanted, &mut observed).0, ["apply ConfigMap demo-advertised"]);
+    assert_eq!(told_outside(&observed).as_deref(), Some("10.0.0.7:31000"));
+    // Kubernetes renews the mounted file at once where an annotation changes; the Pod stays.
+    assert_eq!(carry_out(&wanted, &mut observed).0, ["announce addresses to Pod demo-broker-0"]);
+    assert_eq!(carry_out(&wanted, &mut observed).0, [""; 0]);
+    // While it is made again the former node still leads to it; another node is told.
+    observed.brokers[0].pod.as_mut().expect("is there").status.as_mut().expect("has one").host_ip = None;
+    let (steps, plan) = carry_out(&wanted, &mut observed);
+    assert_eq!((steps.len(), plan.pending.len()), (0, 0));
+    on("10.0.0.8", &mut observed);
+    assert_eq!(carry_out(&wanted, &mut observed).0, ["apply ConfigMap demo-advertised"]);
+    assert_eq!(told_outside(&observed).as_deref(), Some("10.0.0.8:31000"));
+}
+
+#[test]
+fn the_address_of_a_load_balancer_is_told_while_it_has_one() {
+    let wanted = outside("loadbalancer");
+    let mut observed = all_of(&valid(&wanted), Some("old"));
+    assert_eq!(
+        carry_out(&wanted, &mut observed).1.pending,
+        ["listener ext: Service demo-ext-0 has no address yet"]
+    );
+    let ingress = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.9" }] } });
+    service(&mut observed, "demo-ext-0")["status"] = ingress;
+    carry_out(&wanted, &mut observed);
+    assert_eq!(told_outside(&observed).as_deref(), Some("192.0.2.9:9094"));
+    service(&mut observed, "demo-ext-0")["status"] = json!({});
+    carry_out(&wanted, &mut observed);
+    assert_eq!(told_outside(&observed), None);
+    // What the spec says stands above all that is found out.
+    let mut named = outside("loadbalancer");
+    let advertised = json!({ "host": "b$(nodeId).example.com", "perBroker": [{ "id": 0, "port": 443 }] });
+    named.spec.listeners[1].advertised = serde_json::from_value(advertised).expect("is valid");
+    carry_out(&named, &mut observed);
+    assert_eq!(told_outside(&observed).as_deref(), Some("b0.example.com:443"));
+}
+
+#[test]
+fn services_of_a_listener_that_is_gone_are_deleted() {
+    let mut observed = all_of(&valid(&outside("nodeport")), Some("old"));
+    let (steps, _) = carry_out(&cluster(|_| {}), &mut observed);
+    assert_eq!(steps[..2], ["delete Service demo-ext-clients", "delete Service demo-ext-0"]);
+}
+
+/// A cluster with dedicated controllers.
+fn dedicated(controllers: i32) -> KafkaCluster {
+    cluster(|body| {
+        let storage = json!({ "persistent": { "size": "1Gi" } });
+        body["spec"]["brokers"]["replicas"] = json!(3);
+        body["spec"]["controllers"] = json!({ "replicas": controllers, "storage": storage });
+    })
+}
+
+#[test]
+fn dedicated_controllers_come_before_brokers_and_found_the_cluster() {
+    let done = steps(&dedicated(3), &status(None, None), &nothing());
+    assert_eq!(
+        done[done.len() - 2..],
+        ["apply StatefulSet demo-controller", "apply StatefulSet demo-broker"]
+    );
+    let observed = all_of(&valid(&dedicated(3)), None);
+    let expected = [
+        "write cluster id newnewnewnewnewnewneww",
+        "found cluster newnewnewnewnewnewneww with voters 1000,1001,1002",
+    ];
+    assert_eq!(steps(&dedicated(3), &status(None, None), &observed), expected);
+    assert_eq!(
+        steps(&dedicated(3), &status(Some("old"), None), &all_of(&valid(&dedicated(3)), Some("old"))),
+        [""; 0]
+    );
+}
+
+#[test]
+fn controllers_become_more_and_fewer_by_change_of_membership() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let mut observed = all_of(&valid(&dedicated(3)), Some("old"));
+    assert_eq!(steps(&dedicated(5), &settled, &observed), ["apply StatefulSet demo-controller"]);
+    observed = all_of(&valid(&dedicated(5)), Some("old"));
+    observed.voters = Some((1000..1003).map(directory).collect());
+    assert_eq!(steps(&dedicated(5), &settled, &observed), ["add voter 1003"]);
+    observed.voters = Some((1000..1004).map(directory).collect());
+    assert_eq!(steps(&dedicated(5), &settled, &observed), ["add voter 1004"]);
+    // Fewer: first their votes go, one at a time, and then they do.
+    observed.voters = Some((1000..1005).map(directory).collect());
+    assert_eq!(steps(&dedicated(3), &settled, &observed), ["remove voter 1004"]);
+    observed.voters = Some((1000..1003).map(directory).collect());
+    assert_eq!(steps(&dedicated(3), &settled, &observed), ["apply StatefulSet demo-controller"]);
+}
+
+#[test]
+fn controllers_are_restarted_before_brokers_behind_a_closed_budget() {
+    let settled = status(Some("old"), Some("0.1.0"));
+    let before = all_of(&valid(&dedicated(3)), Some("old"));
+    let mut wanted = dedicated(3);
+    wanted.spec.image = Some("taffrail:2".to_owned());
+    let after = all_of(&valid(&wanted), Some("old"));
+    let mut observed = Observed { brokers: before.brokers, controllers: before.controllers, ..after };
+    say(&mut observed, |cluster| cluster.controller = Some(1002));
+    assert_eq!(steps(&wanted, &settled, &observed), ["apply PodDisruptionBudget demo"]);
+    close(&mut observed, &wanted);
+    assert_eq!(
+        steps(&wanted, &settled, &observed),
+        ["delete Pod demo-controller-1001: its image, configuration or resources changed"]
+    );
+    observed.controllers[1].gate = Gate::Refused("2 voters are needed".to_owned());
+    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
+}
+
+#[test]
+fn brokers_are_told_their_rack_before_they_register() {
+    let racks = cluster(|body| body["spec"]["brokers"]["rack"] = json!({ "topologyKey": "zone" }));
+    let mut observed = all_of(&valid(&racks), None);
+    observed.brokers[0].node = Err("does not answer".to_owned());
+    observed.racks.insert(0, Ok("west".to_owned()));
+    assert_eq!(steps(&racks, &status(None, None), &observed), ["tell Pod demo-broker-0 its rack west"]);
+    observed.racks.insert(0, Err("no label".to_owned()));
+    assert_eq!(steps(&racks, &status(None, None), &observed), [""; 0]);
 }

@@ -43,6 +43,9 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
     });
     Observed {
         stateful_set: None,
+        controller_set: None,
+        controllers: Vec::new(),
+        racks: std::collections::BTreeMap::new(),
         config_maps: Vec::new(),
         children: Vec::new(),
         has_secret: true,
@@ -79,6 +82,7 @@ fn a_cluster_that_serves_is_ready() {
         "Available=True Serving: the quorum has a leader and clients are served",
         "Reconciling=False Done: ",
         "Stalled=False NotStalled: ",
+        "ListenersAdvertised=True Advertised: clients are told every listener",
     ];
     assert_eq!(conditions(Ok(&[]), &observed(running(), Ok(("ready", Some("old"))))), expected);
 }

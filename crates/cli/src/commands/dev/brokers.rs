@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use client::node::{Founding, NodeState, Voter};
-use config::node::{Logging, Peer};
+use config::node::{Address, Listener, Logging, Peer, Role};
 use futures::future::{join_all, try_join_all};
 use resources::{KafkaClusterSpec, NodePlace, node_config, voters};
 
@@ -81,9 +81,16 @@ impl Brokers {
         let ports = self.ports(id)?;
         let place = NodePlace {
             node_id: id,
+            roles: vec![Role::Broker, Role::Controller],
             bind_host: HOST.to_owned(),
             host: HOST.to_owned(),
-            port: ports.broker,
+            listeners: vec![Listener {
+                name: "PLAINTEXT".to_owned(),
+                bind: format!("{HOST}:{}", ports.broker),
+                advertised: Some(Address { host: HOST.to_owned(), port: ports.broker }),
+            }],
+            advertised_file: None,
+            rack_file: None,
             inter_broker_port: None,
             controller_port: ports.controller,
             admin_port: ports.admin,

@@ -106,6 +106,8 @@ impl Scale<'_> {
             left: state.rebalance.partitions_left,
             stuck: state.rebalance.partitions_blocked,
             is_to_spread,
+            // On one machine the first brokers vote, whatever the spec says of controllers.
+            controllers: None,
         }))
     }
 
@@ -134,7 +136,11 @@ impl Scale<'_> {
                 self.admin.unregister_broker(*id).await?;
                 self.say(Mood::Good, &format!("broker {id} is gone; all that it had is on the others"))?;
             }
-            ScaleStep::Done | ScaleStep::Moving { .. } | ScaleStep::Waiting(_) | ScaleStep::Blocked(_) => {}
+            ScaleStep::Done
+            | ScaleStep::StopControllers
+            | ScaleStep::Moving { .. }
+            | ScaleStep::Waiting(_)
+            | ScaleStep::Blocked(_) => {}
         }
         Ok(())
     }
