@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{Shared, join_all};
 use futures::{FutureExt, StreamExt};
@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service}
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use resources::{KafkaCluster, KafkaTopic};
@@ -78,6 +78,17 @@ pub(crate) struct Context {
     pub(crate) backoff: Backoff,
     pub(crate) kafka: Kafka,
     pub(crate) pulse: Arc<Pulse>,
+    /// All KafkaTopics, by watched namespace.
+    pub(crate) topics: Mutex<Vec<Store<KafkaTopic>>>,
+}
+
+impl Context {
+    /// The KafkaTopics that are such.
+    pub(crate) fn rivals(&self, is_such: &dyn Fn(&KafkaTopic) -> bool) -> Vec<KafkaTopic> {
+        let stores = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = stores.iter().flat_map(Store::state);
+        all.filter(|topic| is_such(topic)).map(|topic| (*topic).clone()).collect()
+    }
 }
 
 /// Why a reconcile failed; it is done again after a while.
@@ -112,6 +123,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         backoff: Backoff::default(),
         kafka: Kafka::default(),
         pulse: Arc::default(),
+        topics: Mutex::default(),
     });
     let stop: Stop = stop.boxed().shared();
     let Some(election) = options.election else {
@@ -192,13 +204,14 @@ async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
 async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
     let scope = scope.as_deref();
     let controller = Controller::new(api::<KafkaTopic>(&context, scope), watcher::Config::default());
-    let store = controller.store();
-    let topics = store.clone();
+    let topics = controller.store();
+    context.topics.lock().unwrap_or_else(PoisonError::into_inner).push(topics.clone());
     let metrics = Arc::clone(&context.metrics);
     let of_cluster = move |cluster: KafkaCluster| {
         metrics.watched("KafkaCluster");
         let of_cluster = topics.state().into_iter().filter(move |topic| {
-            topic.namespace() == cluster.namespace() && topic.spec.cluster_ref.name == cluster.name_any()
+            Some(topic.cluster_namespace()) == cluster.metadata.namespace.as_deref()
+                && topic.spec.cluster_ref.name == cluster.name_any()
         });
         of_cluster.map(|topic| ObjectRef::from_obj(&*topic)).collect::<Vec<_>>()
     };
@@ -206,10 +219,7 @@ async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
         .watches(api::<KafkaCluster>(&context, scope), watcher::Config::default(), of_cluster)
         .graceful_shutdown_on(stop)
         .run(
-            move |object, context| {
-                let store = store.clone();
-                async move { Ok(Box::pin(topic::reconcile(&object, &store, &context)).await?) }
-            },
+            |object, context| async move { Ok(Box::pin(topic::reconcile(&object, &context)).await?) },
             |object, failure: &Failure, context| retry("KafkaTopic", &*object, failure, &context),
             context,
         );

@@ -16,7 +16,7 @@ pub use cluster::{
     Approval, Brokers, BrokersStatus, CONTROLLERS_FROM, CONTROLLERS_MAX, Controllers, ControllersStatus,
     Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, ListenerStatus, Persistent, Rack,
     Rebalance, RebalanceMode, RebalanceStatus, ResourceRequirements, Rollout, RolloutStatus, Storage,
-    VOTERS_MAX, VolumePolicy, voters,
+    TopicNamespaces, TopicSource, VOTERS_MAX, VolumePolicy, voters,
 };
 pub use definitions::definitions;
 pub use listeners::{Advertised, AdvertisedBroker, KafkaListener, ListenerType};

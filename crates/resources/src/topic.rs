@@ -60,13 +60,17 @@ pub struct KafkaTopicSpec {
     pub deletion_policy: DeletionPolicy,
 }
 
-/// A KafkaCluster in the same namespace.
+/// A KafkaCluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterRef {
     /// Its name.
     #[schemars(length(min = 1, max = 40))]
     pub name: String,
+    /// Its namespace, where that is another one: the cluster's `spec.topicNamespaces` has to admit this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
 }
 
 /// What becomes of a topic when its resource is deleted.
@@ -108,6 +112,11 @@ impl KafkaTopic {
     /// The topic's name in the cluster.
     pub fn topic_name(&self) -> &str {
         self.spec.topic_name.as_deref().or(self.metadata.name.as_deref()).unwrap_or_default()
+    }
+
+    /// The namespace of its cluster.
+    pub fn cluster_namespace(&self) -> &str {
+        self.spec.cluster_ref.namespace.as_deref().or(self.metadata.namespace.as_deref()).unwrap_or_default()
     }
 
     /// Every rule that can be checked without the cluster.

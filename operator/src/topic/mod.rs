@@ -13,7 +13,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
-use kube::runtime::reflector::Store;
 use kube::{Api, Resource as _, ResourceExt};
 use resources::{KafkaCluster, KafkaTopic};
 use serde_json::json;
@@ -32,16 +31,15 @@ const WAITING: Duration = Duration::from_secs(10);
 const MOVING: Duration = Duration::from_secs(2);
 
 /// One round: ends with what should be, or with the reason why not.
-pub(crate) async fn reconcile(
-    topic: &KafkaTopic,
-    store: &Store<KafkaTopic>,
-    context: &Context,
-) -> anyhow::Result<Action> {
+pub(crate) async fn reconcile(topic: &KafkaTopic, context: &Context) -> anyhow::Result<Action> {
     let mut round = context.metrics.round("KafkaTopic");
     let uid = topic.uid().unwrap_or_default();
     let is_deleted = topic.metadata.deletion_timestamp.is_some();
-    let (sight, bootstrap) = Box::pin(look(topic, context)).await?;
-    let all = others(topic, store, is_deleted, context).await?;
+    let cluster = cluster(topic, context).await?;
+    let (sight, bootstrap) = Box::pin(look(topic, cluster.as_ref(), context)).await?;
+    let mut all = others(topic, is_deleted, context).await?;
+    // Who is not admitted has no topic, however old it is.
+    all.retain(|other| cluster.as_ref().is_none_or(|cluster| admits(cluster, other)));
     let owner = plan::owner(topic, &all);
     let Plan { steps, verdict } = match is_deleted {
         true => plan::release(topic, owner, &sight),
@@ -77,7 +75,7 @@ pub(crate) async fn reconcile(
             Box::pin(brokers::find(&context.kafka.admin(&bootstrap)?, topic.topic_name(), usual(topic)))
                 .await?
         }
-        (_, Sight::Absent | Sight::Unreachable(_)) => None,
+        (_, Sight::Absent | Sight::NotAdmitted(_) | Sight::Unreachable(_)) => None,
     };
     let is_written = write_status(topic, &verdict, found.as_ref(), context).await?;
     if steps.is_empty() && !is_written {
@@ -100,18 +98,39 @@ fn reason(code: &str) -> String {
     code.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// The cluster and the topic in it, read now: a topic is deleted by what is true, not by what was.
-async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, String)> {
-    let namespace = topic.namespace().unwrap_or_default();
+/// The cluster that is to have a topic, read now: a topic is deleted by what is true, not by what was.
+async fn cluster(topic: &KafkaTopic, context: &Context) -> kube::Result<Option<KafkaCluster>> {
+    let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), topic.cluster_namespace());
+    let cluster = clusters.get_opt(&topic.spec.cluster_ref.name).await?;
+    Ok(cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()))
+}
+
+fn admits(cluster: &KafkaCluster, topic: &KafkaTopic) -> bool {
+    let own = cluster.namespace().unwrap_or_default();
+    cluster.spec.topic_namespaces.admit(&own, &topic.namespace().unwrap_or_default())
+}
+
+/// The topic in its cluster.
+async fn look(
+    topic: &KafkaTopic,
+    cluster: Option<&KafkaCluster>,
+    context: &Context,
+) -> anyhow::Result<(Sight, String)> {
     let cluster_name = &topic.spec.cluster_ref.name;
-    let bootstrap = names::own_servers(&namespace, cluster_name);
-    let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
-    let cluster = clusters.get_opt(cluster_name).await?;
-    let Some(cluster) = cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()) else {
+    let bootstrap = names::own_servers(topic.cluster_namespace(), cluster_name);
+    let Some(cluster) = cluster else {
         context.kafka.forget(&bootstrap);
         return Ok((Sight::Absent, bootstrap));
     };
-    let conditions = cluster.status.map(|status| status.conditions).unwrap_or_default();
+    if !admits(cluster, topic) {
+        let namespace = topic.namespace().unwrap_or_default();
+        let message = format!(
+            "KafkaCluster {cluster_name} takes no topics from namespace {namespace}: add it to the cluster's \
+             spec.topicNamespaces"
+        );
+        return Ok((Sight::NotAdmitted(message), bootstrap));
+    }
+    let conditions = cluster.status.as_ref().map_or(&[][..], |status| &status.conditions);
     let available = conditions.iter().find(|condition| condition.type_ == "Available");
     if available.is_none_or(|available| available.status != "True") {
         let why = available.map_or("it is new", |available| available.message.as_str());
@@ -130,21 +149,27 @@ async fn look(topic: &KafkaTopic, context: &Context) -> anyhow::Result<(Sight, S
     }
 }
 
-async fn others(
-    topic: &KafkaTopic,
-    store: &Store<KafkaTopic>,
-    is_deleted: bool,
-    context: &Context,
-) -> anyhow::Result<Vec<KafkaTopic>> {
-    let namespace = topic.namespace().unwrap_or_default();
-    if is_deleted {
-        let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &namespace);
-        return Ok(api.list(&ListParams::default()).await?.items);
-    }
-    let is_rival = |other: &&std::sync::Arc<KafkaTopic>| {
-        other.topic_name() == topic.topic_name() && other.namespace().as_ref() == Some(&namespace)
+/// The resources that name the same topic of the same cluster, in whichever namespace.
+async fn others(topic: &KafkaTopic, is_deleted: bool, context: &Context) -> anyhow::Result<Vec<KafkaTopic>> {
+    let is_rival = |other: &KafkaTopic| {
+        other.topic_name() == topic.topic_name()
+            && other.spec.cluster_ref.name == topic.spec.cluster_ref.name
+            && other.cluster_namespace() == topic.cluster_namespace()
     };
-    Ok(store.state().iter().filter(is_rival).map(|other| (**other).clone()).collect())
+    let known = context.rivals(&is_rival);
+    if !is_deleted {
+        return Ok(known);
+    }
+    // What is deleted stays so: nobody is taken for a rival, or for none, by an old cache.
+    let own = topic.namespace().unwrap_or_default();
+    let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &own);
+    let mut all = api.list(&ListParams::default()).await?.items;
+    for other in known.iter().filter(|other| other.namespace().as_ref() != Some(&own)) {
+        let namespace = other.namespace().unwrap_or_default();
+        let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &namespace);
+        all.extend(api.get_opt(&other.name_any()).await?);
+    }
+    Ok(all)
 }
 
 /// Fails for good in the outer result, and with a broker's refusal in the inner one.

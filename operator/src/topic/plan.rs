@@ -61,6 +61,8 @@ pub(crate) enum Verdict {
 pub(crate) enum Sight {
     /// There is no such KafkaCluster, or it is being deleted.
     Absent,
+    /// It does not take topics from this namespace; what to write.
+    NotAdmitted(String),
     /// It does not answer now.
     Unreachable(String),
     /// It has the topic, or has not.
@@ -86,8 +88,8 @@ pub(crate) struct Found {
 pub(crate) fn owner<'a>(topic: &'a KafkaTopic, all: &'a [KafkaTopic]) -> &'a KafkaTopic {
     let rivals = all.iter().filter(|other| {
         other.metadata.deletion_timestamp.is_none()
-            && other.namespace() == topic.namespace()
-            && other.spec.cluster_ref == topic.spec.cluster_ref
+            && other.cluster_namespace() == topic.cluster_namespace()
+            && other.spec.cluster_ref.name == topic.spec.cluster_ref.name
             && other.topic_name() == topic.topic_name()
             && other.validate().is_ok()
     });
@@ -104,10 +106,17 @@ pub(crate) fn keep(topic: &KafkaTopic, owner: &KafkaTopic, sight: &Sight) -> Pla
         let verdict = Verdict::Stalled { reason: "InvalidSpec".to_owned(), message: error.to_string() };
         return Plan { steps, verdict };
     }
+    if let Sight::NotAdmitted(message) = sight {
+        let verdict = Verdict::Stalled { reason: "NotAdmitted".to_owned(), message: message.clone() };
+        return Plan { steps, verdict };
+    }
     let name = topic.topic_name();
     if owner.uid() != topic.uid() {
-        let message =
-            format!("topic {name} belongs to KafkaTopic {}: delete one of the two", owner.name_any());
+        let of = match owner.namespace() == topic.namespace() {
+            true => owner.name_any(),
+            false => format!("{} of namespace {}", owner.name_any(), owner.namespace().unwrap_or_default()),
+        };
+        let message = format!("topic {name} belongs to KafkaTopic {of}: delete one of the two");
         return Plan { steps, verdict: Verdict::Stalled { reason: "NotOwner".to_owned(), message } };
     }
     match (topic.spec.deletion_policy, has_finalizer(topic)) {
@@ -117,11 +126,13 @@ pub(crate) fn keep(topic: &KafkaTopic, owner: &KafkaTopic, sight: &Sight) -> Pla
     }
     let verdict = match sight {
         Sight::Absent => {
-            let message =
-                format!("there is no KafkaCluster {} in this namespace", topic.spec.cluster_ref.name);
+            let (cluster, namespace) = (&topic.spec.cluster_ref.name, topic.cluster_namespace());
+            let message = format!("there is no KafkaCluster {cluster} in namespace {namespace}");
             Verdict::Waits { reason: "ClusterNotFound", message }
         }
-        Sight::Unreachable(message) => Verdict::Waits { reason: "ClusterNotReady", message: message.clone() },
+        Sight::NotAdmitted(message) | Sight::Unreachable(message) => {
+            Verdict::Waits { reason: "ClusterNotReady", message: message.clone() }
+        }
         Sight::Reachable(None) => {
             steps.push(Step::CreateTopic {
                 partitions: topic.spec.partitions,
@@ -200,7 +211,8 @@ pub(crate) fn release(topic: &KafkaTopic, owner: &KafkaTopic, sight: &Sight) -> 
         return done(vec![Step::RemoveFinalizer]);
     }
     match sight {
-        Sight::Absent | Sight::Reachable(None) => done(vec![Step::RemoveFinalizer]),
+        // What the cluster no longer takes from here is not deleted from here.
+        Sight::Absent | Sight::NotAdmitted(_) | Sight::Reachable(None) => done(vec![Step::RemoveFinalizer]),
         Sight::Reachable(Some(_)) => done(vec![Step::DeleteTopic, Step::RemoveFinalizer]),
         Sight::Unreachable(problem) => {
             let message = format!("topic {} cannot be deleted: {problem}", topic.topic_name());

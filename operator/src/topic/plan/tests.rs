@@ -172,3 +172,40 @@ fn a_deleted_resource_leaves_a_topic_that_is_retained_or_claimed_by_another() {
     assert_eq!(owner(&deleted, &all).metadata.uid, heir.metadata.uid);
     assert_eq!(text(&release(&deleted, owner(&deleted, &all), &found(3, &[]))).0, ["remove finalizer"]);
 }
+
+#[test]
+fn resources_of_several_namespaces_share_an_order_of_age() {
+    let here = topic(|body| {
+        body["metadata"]["namespace"] = json!("team");
+        body["spec"]["clusterRef"]["namespace"] = json!("kafka");
+        body["metadata"]["creationTimestamp"] = json!("2026-01-02T00:00:00Z");
+    });
+    let there = topic(|body| body["metadata"]["uid"] = json!("u-2"));
+    let all = [here.clone(), there.clone()];
+    assert_eq!(owner(&here, &all).metadata.uid, there.metadata.uid);
+    let (steps, verdict) = text(&keep(&here, owner(&here, &all), &found(3, &[])));
+    assert_eq!(steps, [""; 0]);
+    let expected = "stalled, NotOwner: topic orders belongs to KafkaTopic orders of namespace kafka";
+    assert!(verdict.starts_with(expected), "{verdict}");
+    // A cluster of the same name in another namespace is another one.
+    let elsewhere = topic(|body| {
+        body["metadata"]["namespace"] = json!("team");
+        body["metadata"]["uid"] = json!("u-3");
+    });
+    assert_eq!(owner(&elsewhere, &[there, elsewhere.clone()]).metadata.uid, elsewhere.metadata.uid);
+    // The owner goes: the other one takes over, and nothing is deleted.
+    let going = topic(|body| {
+        body["metadata"]["uid"] = json!("u-2");
+        body["metadata"]["deletionTimestamp"] = json!("2026-01-03T00:00:00Z");
+    });
+    let all = [here.clone(), going.clone()];
+    assert_eq!(owner(&going, &all).metadata.uid, here.metadata.uid);
+}
+
+#[test]
+fn a_namespace_that_the_cluster_does_not_admit_creates_and_deletes_nothing() {
+    let refused = Sight::NotAdmitted("add it to spec.topicNamespaces".to_owned());
+    kept(&topic(|_| {}), &refused, &[], "stalled, NotAdmitted: add it");
+    let going = topic(|body| body["metadata"]["deletionTimestamp"] = json!("2026-01-03T00:00:00Z"));
+    assert_eq!(text(&release(&going, &going, &refused)).0, ["remove finalizer"]);
+}
