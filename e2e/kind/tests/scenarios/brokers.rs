@@ -177,6 +177,73 @@ pub(crate) fn nothing_to_spare(bed: &Bed) -> Result<()> {
     topic(3, 2)
 }
 
+pub(crate) fn operator_gone(bed: &Bed) -> Result<()> {
+    let id = |bed: &Bed| -> Result<String> {
+        cluster(bed)?.status.and_then(|status| status.cluster_id).context("no cluster id")
+    };
+    let (before, records) = (id(bed)?, count(bed)?);
+    let operators = |replicas: &str| {
+        let what = ["--namespace", OPERATOR_NAMESPACE, "scale", "deployment/taffrail-operator", replicas];
+        bed.kubectl(&what)
+    };
+    operators("--replicas=0")?;
+    let brokers = "--selector=app.kubernetes.io/instance=trio,app.kubernetes.io/component=broker";
+    let uid = |id: i32| -> Result<Option<String>> {
+        let pod: Option<Pod> = bed.get(NAMESPACE, &format!("trio-broker-{id}"))?;
+        Ok(pod.and_then(|pod| pod.metadata.uid))
+    };
+    let former = (0..3).map(uid).collect::<Result<Vec<_>>>()?;
+    bed.kubectl(&["--namespace", NAMESPACE, "delete", "pods", brokers, "--wait=false"])?;
+    wait("three brokers", MINUTE * 2, || {
+        for (id, former) in (0..3).zip(&former) {
+            ensure!(uid(id)?.is_some_and(|uid| Some(&uid) != former.as_ref()), "broker {id} is the old one");
+        }
+        let set: StatefulSet = bed.get(NAMESPACE, "trio-broker")?.context("no StatefulSet")?;
+        Ok((set.status.and_then(|status| status.ready_replicas) == Some(3)).then_some(()))
+    })?;
+    // Our command line is in the operator's Pod, and so is not there.
+    let read = bed.kcat(&["-b", BOOTSTRAP, "-C", "-t", "flights", "-e", "-q"], None)?;
+    let read: std::collections::BTreeSet<_> = read.lines().collect();
+    ensure!(read.len() == records, "{} records of {records}", read.len());
+    operators("--replicas=1")?;
+    bed.kubectl(&[
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "rollout",
+        "status",
+        "deployment/taffrail-operator",
+        "--timeout=60s",
+    ])?;
+    settled(bed, MINUTE * 2)?;
+    ensure!(id(bed)? == before && state(bed)?["clusterId"].as_str() == Some(&before), "another cluster id");
+    Ok(())
+}
+
+pub(crate) fn founded_once(bed: &Bed) -> Result<()> {
+    let kill = || {
+        let operators = ["--namespace", OPERATOR_NAMESPACE, "delete", "pod", "--grace-period=0", "--force"];
+        bed.kubectl(&[&operators[..], &["--selector=app.kubernetes.io/name=taffrail-operator"]].concat())
+    };
+    let early = || -> Result<KafkaCluster> { bed.get(NAMESPACE, "early")?.context("KafkaCluster early") };
+    let (cluster, _) = TRIO.split_once("---").context("two documents")?;
+    bed.apply(&cluster.replace("name: trio", "name: early"))?;
+    wait("a StatefulSet", MINUTE, || bed.get::<StatefulSet>(NAMESPACE, "early-broker"))?;
+    kill()?;
+    let written =
+        wait("a cluster id", MINUTE * 2, || Ok(early()?.status.and_then(|status| status.cluster_id)))?;
+    kill()?;
+    wait("Ready", MINUTE * 3, || {
+        let conditions = early()?.status.unwrap_or_default().conditions;
+        Ok(conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True").then_some(()))
+    })?;
+    for id in 0..3 {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/early-broker-{id}:9600/proxy/v1/state");
+        let state: Value = serde_json::from_str(&bed.kubectl(&["get", "--raw", &path])?)?;
+        ensure!(state["clusterId"].as_str() == Some(&written), "{written} was written: {state}");
+    }
+    bed.kubectl(&["--namespace", NAMESPACE, "delete", "tkc/early", "--timeout=60s"]).map(drop)
+}
+
 /// Waits until the correction runs, and sees that one Pod was restarted and no other.
 fn one_was_hurt(bed: &Bed, watch: kind_e2e::PodWatch) -> Result<()> {
     settled(bed, ROLL)?;

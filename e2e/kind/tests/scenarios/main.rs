@@ -47,7 +47,7 @@ const QUICK: [(&str, Scenario); 11] = [
     ),
     ("three brokers become five: replica counts within one of each other", brokers::grown),
 ];
-const REST: [(&str, Scenario); 29] = [
+const REST: [(&str, Scenario); 32] = [
     ("five brokers become three: everything is moved off first, and their volumes stay", brokers::shrunk),
     ("fewer brokers than a topic has replicas are refused", brokers::shrinking_refused),
     ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
@@ -65,6 +65,7 @@ const REST: [(&str, Scenario); 29] = [
     ),
     ("a bad image hurts one Pod, and its correction repairs it", brokers::bad_image),
     ("a roll is refused at min.insync.replicas, and goes on when that is healed", brokers::roll_refused),
+    ("two namespaces name one topic; its owner is deleted and the other has it", topics::of_two_namespaces),
     ("a topic that was deleted behind our back is created again", topics::recreated),
     (
         "each of many wrong specs is refused with a message that names the field and what to write",
@@ -81,6 +82,11 @@ const REST: [(&str, Scenario); 29] = [
         "where every topic has as many replicas as min.insync.replicas nothing blocks a roll",
         brokers::nothing_to_spare,
     ),
+    (
+        "with the operator gone all Pods are deleted: the same cluster serves its records",
+        brokers::operator_gone,
+    ),
+    ("an operator that is killed before it founds a cluster founds one all the same", brokers::founded_once),
     (
         "three brokers and three controllers of their own: records go in and out, each broker in its rack",
         controllers::install,

@@ -100,6 +100,47 @@ pub(crate) fn two_resources(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn of_two_namespaces(bed: &Bed) -> Result<()> {
+    let cluster = |patch: &str| {
+        bed.kubectl(&["--namespace", NAMESPACE, "patch", "tkc", "demo", "--type=merge", "--patch", patch])
+    };
+    let ready = |namespace: &str, name: &str| -> Result<String> {
+        let topic: KafkaTopic = bed.get(namespace, name)?.with_context(|| format!("KafkaTopic {name}"))?;
+        let conditions = topic.status.unwrap_or_default().conditions;
+        let ready = conditions.into_iter().find(|one| one.type_ == "Ready").context("no condition")?;
+        Ok(format!("{} {}: {}", ready.status, ready.reason, ready.message))
+    };
+    let says = |namespace: &str, name: &str, wanted: &str| {
+        wait(wanted, MINUTE * 2, || {
+            let ready = ready(namespace, name)?;
+            ensure!(ready.contains(wanted), "{ready}");
+            Ok(Some(()))
+        })
+    };
+    bed.kubectl(&["create", "namespace", "team"])?;
+    let shared = ORDERS.replace("name: orders", "name: shared");
+    let theirs = shared.replace("    name: demo", "    name: demo\n    namespace: kafka");
+    bed.kubectl_with(&["--namespace", "team", "apply", "-f", "-"], Some(&theirs))?;
+    says("team", "shared", "False NotAdmitted")?;
+    cluster(r#"{"spec": {"topicNamespaces": {"from": "Names", "names": ["team"]}}}"#)?;
+    says("team", "shared", "True AsSpecified")?;
+    bed.apply(&shared)?;
+    says(NAMESPACE, "shared", "False NotOwner: topic shared belongs to KafkaTopic shared of namespace team")?;
+    // The owner goes while another one claims the topic: that one has it, with its records.
+    produce(bed, "shared", &["kept"])?;
+    bed.kubectl(&["--namespace", "team", "delete", "tkt", "shared", "--timeout=60s"])?;
+    says(NAMESPACE, "shared", "True AsSpecified")?;
+    ensure!(consume(bed, "shared")? == ["kept"], "the topic was deleted");
+    bed.kubectl(&["--namespace", NAMESPACE, "delete", "tkt", "shared", "--timeout=60s"])?;
+    ensure!(!exists(bed, "shared")?, "the topic is still there");
+    bed.kubectl(&["delete", "namespace", "team"])?;
+    let Err(error) = cluster(r#"{"spec": {"topicNamespaces": {"from": "All", "names": ["team"]}}}"#) else {
+        bail!("names beside from: All were accepted")
+    };
+    ensure!(format!("{error:#}").contains("names belong to from: Names"), "{error:#}");
+    cluster(r#"{"spec": {"topicNamespaces": null}}"#).map(drop)
+}
+
 pub(crate) fn deleted(bed: &Bed) -> Result<()> {
     for (name, policy, stays) in [("goes", "Delete", false), ("stays", "Retain", true)] {
         let yaml = ORDERS.replace("name: orders", &format!("name: {name}"));
