@@ -542,7 +542,8 @@ async fn remember_epoch(node: &Arc<Node>, epoch: BrokerEpoch) {
             data_dirs[1..].iter().try_for_each(|dir| dir.set_cluster_id(&cluster_id))?;
         }
         note_log_dirs(&node.partitions)?;
-        data_dirs[0].write_state(BROKER_EPOCH, epoch.to_string().as_bytes())
+        data_dirs[0].write_state(BROKER_EPOCH, epoch.to_string().as_bytes())?;
+        data_dirs.iter().try_for_each(|dir| dir.shutdown_was_told())
     };
     if let Err(error) = blocking.run(write).await {
         tracing::warn!(%error, "cannot note the broker epoch: a crash will count as an unclean shutdown");

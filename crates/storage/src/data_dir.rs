@@ -188,6 +188,14 @@ impl DataDir {
         self.previous
     }
 
+    /// The controller knows how the last process ended: from now on a crash of this one is one of a process alone.
+    pub fn shutdown_was_told(&self) -> io::Result<()> {
+        match self.previous {
+            Shutdown::Unclean => self.remove_state(names::UNCLEAN_SHUTDOWN),
+            Shutdown::Never | Shutdown::Clean { .. } | Shutdown::ProcessCrash => Ok(()),
+        }
+    }
+
     /// The logs that lie in it and have a topic id, opened or not.
     pub fn found_logs(&self) -> io::Result<Vec<FoundLog>> {
         let mut found = Vec::new();

@@ -61,7 +61,8 @@ pub(crate) fn previous_shutdown(disk: &dyn Disk, path: &Path) -> io::Result<Shut
         return Ok(Shutdown::Clean { broker_epoch: broker_epoch(&content) });
     }
     let boot_id = read_file(disk, &path.join(names::BOOT_ID))?;
-    Ok(match boot_id {
+    let is_told = read_file(disk, &path.join(names::UNCLEAN_SHUTDOWN))?.is_none();
+    Ok(match boot_id.filter(|_| is_told) {
         Some(boot_id) if boot_id == disk.boot_id()?.as_bytes() => Shutdown::ProcessCrash,
         _ => Shutdown::Unclean,
     })
@@ -86,6 +87,10 @@ pub(crate) fn begin_run(
     // Written points are good for the boot in which they were taken: they go before the boot id changes.
     if previous != Shutdown::ProcessCrash {
         remove_if_there(disk, &path.join(names::WRITTEN_POINTS))?;
+    }
+    // A crash before the controller was told must not make a crash of the process of it.
+    if previous == Shutdown::Unclean {
+        write_if_new(disk, &path.join(names::UNCLEAN_SHUTDOWN), b"", Durability::Written)?;
     }
     let boot_id = disk.boot_id()?;
     write_if_new(disk, &path.join(names::BOOT_ID), boot_id.as_bytes(), Durability::Written)?;

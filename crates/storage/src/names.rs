@@ -24,6 +24,8 @@ pub(crate) const META_PROPERTIES: &str = "meta.properties";
 pub(crate) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 /// Ours: the kernel's boot id, so that a crash of the process is told from a crash of the machine.
 pub(crate) const BOOT_ID: &str = ".taffrail_boot_id";
+/// Ours: the machine went down, and nobody was told so yet.
+pub(crate) const UNCLEAN_SHUTDOWN: &str = ".taffrail_unclean_shutdown";
 /// Ours: space for what has to be written on a full disk.
 pub(crate) const RESERVE: &str = ".taffrail_reserve";
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";

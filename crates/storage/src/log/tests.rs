@@ -118,6 +118,22 @@ fn a_killed_process_loses_only_the_torn_batch() {
 }
 
 #[test]
+fn a_loss_of_power_is_one_until_the_controller_knows() {
+    let disk = crate::fake::FakeDisk::new(3);
+    let open = || DataDir::open(Arc::new(disk.clone()), std::path::Path::new("/data"), 1, None).unwrap();
+    let previous_after = |crash| {
+        disk.restart(crash);
+        open().previous_shutdown()
+    };
+    drop(open());
+    assert_eq!(previous_after(crate::fake::Crash::Process), Shutdown::ProcessCrash);
+    assert_eq!(previous_after(crate::fake::Crash::Power), Shutdown::Unclean);
+    assert_eq!(previous_after(crate::fake::Crash::Process), Shutdown::Unclean, "nobody was told");
+    open().shutdown_was_told().unwrap();
+    assert_eq!(previous_after(crate::fake::Crash::Process), Shutdown::ProcessCrash);
+}
+
+#[test]
 fn damage_in_the_middle_ends_the_log_there() {
     let temp = tempfile::tempdir().unwrap();
     let dir = open_dir(temp.path());
