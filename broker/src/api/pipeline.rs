@@ -2,7 +2,7 @@
 //!
 //! A producer sends up to five requests before the first is answered. If that one is refused for a passing reason, and the
 //! reason passes before the next is looked at, that one has a gap before it, to which Kafka's answer makes librdkafka write
-//! again what is in another partition's log already; docs/adr/0011. So it is refused for the reason of the first.
+//! again what is in another partition's log already; docs/adr/0012. So it is refused for the reason of the first.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
