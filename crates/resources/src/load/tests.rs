@@ -37,6 +37,16 @@ fn error(from: &str, to: &str) -> String {
 }
 
 #[test]
+fn a_value_that_is_no_text_is_refused_by_its_key() {
+    for wrong in ["{a: b}", "[1]"] {
+        let error = error("retention.ms: 604800000", &format!("retention.ms: {wrong}"));
+        assert!(error.contains("spec.config.retention.ms"), "{error}");
+    }
+    let error = error("num.partitions: 3", "num.partitions: [3]");
+    assert!(error.contains("spec.config.num.partitions") && error.contains("[3]"), "{error}");
+}
+
+#[test]
 fn a_good_file_is_read() {
     let manifests = load(GOOD).expect("is good");
     assert_eq!(manifests.cluster.spec.config.0["auto.create.topics.enable"], "false");
