@@ -5,6 +5,7 @@ mod dependencies;
 pub(crate) mod generated;
 mod imports;
 mod links;
+mod reasons;
 mod sizes;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,10 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     findings.extend(heads(&rust));
     findings.extend(imports::check(&rust));
     findings.extend(links::check(&markdown(root)?, |path| root.join(path).exists()));
+
+    let explained = ["docs/book/src/reference/operator.md", "docs/book/src/guide/failures.md"];
+    let explained = explained.map(|page| fs::read_to_string(root.join(page)));
+    findings.extend(reasons::check(&rust, &explained.into_iter().collect::<Result<String, _>>()?));
 
     sizes::print(&rust);
     for finding in &findings {
