@@ -47,7 +47,7 @@ const QUICK: [(&str, Scenario); 11] = [
     ),
     ("three brokers become five: replica counts within one of each other", brokers::grown),
 ];
-const REST: [(&str, Scenario); 32] = [
+const REST: [(&str, Scenario); 33] = [
     ("five brokers become three: everything is moved off first, and their volumes stay", brokers::shrunk),
     ("fewer brokers than a topic has replicas are refused", brokers::shrinking_refused),
     ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
@@ -71,6 +71,7 @@ const REST: [(&str, Scenario); 32] = [
         "each of many wrong specs is refused with a message that names the field and what to write",
         refusals::refused,
     ),
+    ("the Prometheus Operator's definitions take the chart's monitors and rules", monitoring::accepted),
     ("the book's commands for Kubernetes work as they are printed", book::commands),
     (
         "an impossible request is said with the scheduler's reason, and its correction repairs it",
