@@ -36,11 +36,11 @@ const QUICK: [(&str, Scenario); 11] = [
     ("of two resources with one topic the older has it", topics::two_resources),
     ("a deleted KafkaTopic takes its topic along unless it is retained", topics::deleted),
     ("helm test finds the operator well", chart::tested),
+    ("three brokers found one cluster", brokers::install),
     (
-        "a Prometheus scrapes operator and broker, and answers every query of dashboards and alerts",
+        "a Prometheus scrapes operator and brokers, and answers every query of dashboards and alerts",
         monitoring::prometheus,
     ),
-    ("three brokers found one cluster", brokers::install),
     (
         "a rolling update under a producer: no delivery error, one Pod down, the active controller last",
         brokers::rolled_under_load,

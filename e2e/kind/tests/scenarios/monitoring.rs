@@ -11,8 +11,10 @@ use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, wait};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cluster::{MINUTE, bootstrap};
+use crate::cluster::MINUTE;
 
+/// The cluster whose series are asked for: one with followers.
+const CLUSTER: &str = "trio";
 /// A Go module that has the definitions of monitors and rules.
 const DEFINITIONS: &str = "github.com/prometheus-operator/prometheus-operator@v0.76.0";
 const IMAGE: &str = "quay.io/prometheus/prometheus:v2.42.0";
@@ -25,9 +27,10 @@ pub(crate) fn prometheus(bed: &Bed) -> Result<()> {
         wait(&query, MINUTE, || Ok(has_data(bed, &query)?.then_some(())))?;
     }
     // Something to count: a producer that goes on, and a group that has committed.
-    let load = bed.load(&bootstrap(), "monitored")?;
-    let group = ["consume", "orders", "--group", "monitored", "--from-beginning", "-n", "1"];
-    bed.taffrail(&[&group[..], &["--bootstrap-server", &bootstrap()]].concat(), None)?;
+    let bootstrap = format!("{CLUSTER}-bootstrap.{NAMESPACE}.svc:9092");
+    let load = bed.load(&bootstrap, "flights")?;
+    let group = ["consume", "flights", "--group", "monitored", "--from-beginning", "-n", "1"];
+    bed.taffrail(&[&group[..], &["--bootstrap-server", &bootstrap]].concat(), None)?;
     let unanswered = wait("every query to have an answer", MINUTE * 2, || {
         let unanswered =
             queries()?.into_iter().filter(|query| !has_data(bed, query).unwrap_or(false)).collect::<Vec<_>>();
@@ -231,7 +234,7 @@ fn filled_in(query: &str, is_operators: bool) -> String {
     query
         .replace("$__rate_interval", "30s")
         .replace("$namespace", namespace)
-        .replace("$kafka_cluster", "demo")
+        .replace("$kafka_cluster", CLUSTER)
         .replace("$consumergroup", ".*")
         .replace("$topic", ".*")
 }
