@@ -98,7 +98,14 @@ async fn beat(node: &Node, epoch: BrokerEpoch, wants_shut_down: bool) -> Result<
         offline: node.partitions.offline_in(&node.metadata().image()),
         ..BrokerHeartbeat::default()
     };
-    match node.metadata().submit(Command::BrokerHeartbeat(heartbeat)).await? {
+    let command = Command::BrokerHeartbeat(heartbeat);
+    let response = match wants_shut_down {
+        // Whoever still asks this node is told who leads instead.
+        true => node.metadata().submit(command).await?,
+        // A node that is slow to open what a thousand new partitions need is alive all the same.
+        false => node.metadata().tell(command).await?,
+    };
+    match response {
         Response::Heartbeat(reply) => Ok(reply),
         other => {
             tracing::error!(?other, "a heartbeat was answered with something else");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use metadata::{Command, ControllerDefaults, Image, NewTopic, Response};
+use metadata::{BrokerHeartbeat, Command, ControllerDefaults, Image, NewTopic, Response};
 use storage::{DataDir, RealDisk};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -363,6 +363,20 @@ async fn what_a_leader_that_hangs_was_asked_is_given_up_when_another_leads() {
     // It does not know yet that the leader is gone, and the connection to it stands.
     let asked = tokio::time::timeout(handle::FORWARD_TIMEOUT / 2, cluster.node(other).create("lost")).await;
     assert_eq!(asked.expect("it is given up before its time is over"), Err(SubmitError::Unknown));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_slow_to_act_on_the_metadata_still_beats() {
+    let cluster = Cluster::founded(1).await;
+    cluster.node(0).register().await;
+    cluster.node(0).publisher.abort();
+    // It is committed, and the node never acts on it.
+    assert_eq!(cluster.node(0).create("slow").await, Err(SubmitError::Unknown));
+    let epoch = cluster.node(0).image().broker(BrokerId(0)).expect("it is registered").epoch;
+    let heartbeat = BrokerHeartbeat { broker: BrokerId(0), epoch, ..BrokerHeartbeat::default() };
+    let beat = cluster.node(0).quorum.handle().tell(Command::BrokerHeartbeat(heartbeat));
+    let beat = tokio::time::timeout(PATIENCE, beat).await.expect("an answer");
+    assert!(matches!(beat, Ok(Response::Heartbeat(_))), "{beat:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,21 +76,31 @@ impl MetadataHandle {
     /// Has the active controller carry out a command. Answers once the change is committed and this node has acted on it, so
     /// that whoever asks next finds it done. Looks for a controller as long as that can be without doing anything twice.
     pub(crate) async fn submit(&self, command: Command) -> Result<Response, SubmitError> {
-        let deadline = Instant::now() + SUBMIT_TIMEOUT;
-        let request = Request::Submit { command };
-        let (response, end) = loop {
-            match self.submit_once(&request).await {
-                Err(SubmitError::NoController) if self.may_come() && Instant::now() < deadline => {
-                    tokio::time::sleep(FIND_CONTROLLER).await;
-                }
-                outcome => break outcome?,
-            }
-        };
+        let (response, end) = self.carried_out(command).await?;
         let mut published = self.published.clone();
         let applied = published.wait_for(|published| published.end >= end);
         match tokio::time::timeout(SUBMIT_TIMEOUT, applied).await {
             Ok(Ok(_)) => Ok(response),
             Ok(Err(_)) | Err(_) => Err(SubmitError::Unknown),
+        }
+    }
+
+    /// The same, as soon as the change is committed: for whom the answer is all.
+    pub(crate) async fn tell(&self, command: Command) -> Result<Response, SubmitError> {
+        self.carried_out(command).await.map(|(response, _)| response)
+    }
+
+    /// With the end of the log that holds what was decided.
+    async fn carried_out(&self, command: Command) -> Result<(Response, u64), SubmitError> {
+        let deadline = Instant::now() + SUBMIT_TIMEOUT;
+        let request = Request::Submit { command };
+        loop {
+            match self.submit_once(&request).await {
+                Err(SubmitError::NoController) if self.may_come() && Instant::now() < deadline => {
+                    tokio::time::sleep(FIND_CONTROLLER).await;
+                }
+                outcome => return outcome,
+            }
         }
     }
 
