@@ -29,6 +29,8 @@ const COMMANDS_A_ROUND_MAX: usize = 64;
 /// What one command may write: an entry is held in memory several times, and sent to other voters in one piece.
 const ENTRY_BYTES_MAX: usize = 8 << 20;
 
+/// Between two attempts of a leader to take office.
+const OFFICE_RETRY: Duration = Duration::from_millis(50);
 /// A leader that nobody follows any more does not know it: it is not the active controller while it cannot tell.
 const OFFICE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -84,13 +86,18 @@ pub(super) struct Task {
 impl Task {
     /// Runs as long as somebody can submit.
     pub(super) async fn run(mut self) {
-        let mut active = None;
+        let mut active: Option<Active> = None;
         let mut leadership = self.raft.server_metrics();
         let mut submissions = Vec::with_capacity(COMMANDS_A_ROUND_MAX);
         let mut not_before = tokio::time::Instant::now();
         loop {
-            let deadline = active.as_ref().and_then(|active: &Active| active.controller.next_deadline());
-            let deadline = deadline.map(|deadline| self.wall.instant(deadline).max(not_before));
+            let deadline = match &active {
+                Some(Active { controller, .. }) => {
+                    controller.next_deadline().map(|deadline| self.wall.instant(deadline).max(not_before))
+                }
+                // Nobody else would have it try again: those who speak to it may all be gone.
+                None => led_term(&self.raft, self.voter).map(|_| tokio::time::Instant::now() + OFFICE_RETRY),
+            };
             tokio::select! {
                 received = self.waiting.recv_many(&mut submissions, COMMANDS_A_ROUND_MAX) => {
                     if received == 0 {
@@ -148,15 +155,18 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
+/// The term in which this node leads the quorum, by its own account.
+fn led_term(raft: &Raft, voter: VoterId) -> Option<u64> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
+    leads.then_some(metrics.current_term)
+}
+
 /// The term in which this node is the active controller: it leads, and has applied all that was in the log when it took
 /// office.
 async fn office(raft: &Raft, voter: VoterId) -> Option<CommittedLeaderId> {
-    let term = {
-        let metrics = raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
-        leads.then_some(metrics.current_term)?
-    };
+    let term = led_term(raft, voter)?;
     let confirmed = raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex);
     tokio::time::timeout(OFFICE_TIMEOUT, confirmed).await.ok()?.ok()?;
     Some(CommittedLeaderId::new(term))
