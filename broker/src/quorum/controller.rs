@@ -95,8 +95,10 @@ impl Task {
                 Some(Active { controller, .. }) => {
                     controller.next_deadline().map(|deadline| self.wall.instant(deadline).max(not_before))
                 }
-                // Nobody else would have it try again: those who speak to it may all be gone.
-                None => led_term(&self.raft, self.voter).map(|_| tokio::time::Instant::now() + OFFICE_RETRY),
+                // Nobody else would have it try again: those who speak to it may all be gone. What is watched here is known
+                // before what taking office looks at.
+                None => (leadership.borrow_watched().state == ServerState::Leader)
+                    .then(|| tokio::time::Instant::now() + OFFICE_RETRY),
             };
             tokio::select! {
                 received = self.waiting.recv_many(&mut submissions, COMMANDS_A_ROUND_MAX) => {
