@@ -17,7 +17,7 @@ use storage::{BoundedDisk, DataDir, Disk, OpenDirError, Shutdown};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use types::{BrokerEpoch, BrokerId};
+use types::{BrokerEpoch, BrokerId, Uuid};
 
 use crate::advertised::Advertised;
 use crate::coordinators::GroupCoordinators;
@@ -43,6 +43,8 @@ const RACK_PATIENCE: Duration = Duration::from_secs(60);
 const RACK_RETRY: Duration = Duration::from_millis(200);
 /// Where a node notes its broker epoch.
 const BROKER_EPOCH: &str = "broker-epoch";
+/// Which life of the process was the last to register, or to try.
+const INCARNATION: &str = "incarnation";
 /// Where a node notes which directories it has, beside the metadata.
 const LOG_DIRS: &str = "log-dirs";
 /// With fewer files than that a log cannot even be recovered.
@@ -406,16 +408,33 @@ async fn rack(node: &Node) -> Option<String> {
 
 /// What this node says of itself to the controller.
 async fn registration(node: &Node, endpoints: Vec<Endpoint>) -> BrokerRegistration {
-    let data_dirs = data_dirs(node);
+    let (data_dirs, incarnation) = (data_dirs(node), node.incarnation);
+    let directories = data_dirs.iter().map(|dir| dir.directory_id()).collect();
+    let (previous_epoch, previous_incarnation) = node
+        .blocking
+        .run(move || (previous_epoch(&data_dirs), replace_incarnation(&data_dirs[0], incarnation)))
+        .await;
     BrokerRegistration {
         broker: BrokerId(node.config.node_id),
-        incarnation: node.incarnation,
+        incarnation,
         endpoints,
         rack: rack(node).await,
-        directories: data_dirs.iter().map(|dir| dir.directory_id()).collect(),
-        previous_epoch: node.blocking.run(move || previous_epoch(&data_dirs)).await,
+        directories,
+        previous_epoch,
+        // What it lost, it lost in whichever life.
+        previous_incarnation: previous_incarnation.filter(|_| previous_epoch.is_some()),
         ..BrokerRegistration::default()
     }
+}
+
+/// Notes which life this is before the controller hears of it, and gives back the one that was noted before: it may be
+/// registered without having heard so.
+fn replace_incarnation(data_dir: &DataDir, incarnation: Uuid) -> Option<Uuid> {
+    let known = data_dir.read_state(INCARNATION).ok().flatten();
+    if let Err(error) = data_dir.write_state(INCARNATION, incarnation.to_string().as_bytes()) {
+        tracing::warn!(%error, "cannot note the incarnation: a crash before the registration is noted counts as an unclean shutdown");
+    }
+    known.and_then(|known| std::str::from_utf8(&known).ok()?.trim().parse().ok())
 }
 
 /// Registers with the controller and waits until this node has taken its own registration in: by then every log is open.

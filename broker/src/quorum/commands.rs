@@ -83,7 +83,8 @@ wire_struct!(BrokerRegistration {
     rack,
     directories,
     cordoned,
-    previous_epoch
+    previous_epoch,
+    previous_incarnation
 });
 wire_struct!(Endpoint { listener, host, port });
 wire_struct!(BrokerHeartbeat {

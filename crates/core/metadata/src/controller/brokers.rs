@@ -27,6 +27,9 @@ pub struct BrokerRegistration {
     /// Its registration in the life before, if nothing that it had acknowledged was lost since: it stopped cleanly, or only
     /// its process ended.
     pub previous_epoch: Option<BrokerEpoch>,
+    /// The life before, under the same condition. It counts as well as the epoch: a process that ended before it had noted the
+    /// answer to its registration does not know its epoch.
+    pub previous_incarnation: Option<Uuid>,
 }
 
 /// A broker that says that it still is there.
@@ -94,7 +97,10 @@ impl Controller {
             return Ok(Decision { records: vec![MetadataRecord::RegisterBroker(moved)], response });
         }
         let epoch = self.image.next_broker_epoch();
-        let is_clean = known.is_some_and(|known| registration.previous_epoch == Some(known.epoch));
+        let is_clean = known.is_some_and(|known| {
+            registration.previous_epoch == Some(known.epoch)
+                || registration.previous_incarnation == Some(known.incarnation)
+        });
         // A directory that it had is not there: a disk was replaced, or wiped. What lay in it only the broker knew.
         let is_wiped = known.is_some_and(|known| {
             let is_there = |directory: &Uuid| registration.directories.contains(directory);

@@ -69,6 +69,18 @@ impl Office {
         }
     }
 
+    /// It knows who it was, and not as what it was registered then.
+    fn register_after(&mut self, now: Now, id: i32, life: u8, previous_life: u8) {
+        let registration = BrokerRegistration {
+            broker: BrokerId(id),
+            incarnation: Uuid::from_random([life; 16]),
+            directories: vec![directory(id)],
+            previous_incarnation: Some(Uuid::from_random([previous_life; 16])),
+            ..BrokerRegistration::default()
+        };
+        self.run(now, Command::RegisterBroker(registration)).unwrap();
+    }
+
     /// Its disk is another one.
     fn register_wiped(&mut self, now: Now, id: i32, life: u8) {
         self.register_with(now, id, life, &[200 + life]);
@@ -342,6 +354,22 @@ fn a_restart_is_unclean_unless_it_names_the_epoch_before() {
             office.beat(at(3), 2);
         }
         assert_eq!((office.seen("t"), office.partition("t").is_recovering), (expected, false));
+    }
+}
+
+#[test]
+fn a_restart_is_clean_also_if_it_names_the_life_before() {
+    for (previous_life, expected) in [(5, (1, vec![1], vec![2])), (6, (-1, vec![], vec![2]))] {
+        let mut office = Office::with_brokers(2);
+        office.create("t", 1, &[1, 2], &[("min.insync.replicas", "2")]);
+        office.fence(2);
+        office.fence(1);
+        // It is registered, and its process ends before it hears so.
+        let epoch = office.epoch(1);
+        office.register(at(1), 1, 5, Some(epoch)).unwrap();
+        office.register_after(at(60_000), 1, 7, previous_life);
+        office.beat(at(60_001), 1);
+        assert_eq!(office.seen("t"), expected, "{previous_life}");
     }
 }
 

@@ -151,7 +151,10 @@ impl Cluster {
         let Command::RegisterBroker(registration) = command else { return None };
         let known = self.office.controller.image().broker(registration.broker);
         let is_same = known.is_some_and(|known| known.incarnation == registration.incarnation);
-        let is_clean = known.is_some_and(|known| registration.previous_epoch == Some(known.epoch));
+        let is_clean = known.is_some_and(|known| {
+            registration.previous_epoch == Some(known.epoch)
+                || registration.previous_incarnation == Some(known.incarnation)
+        });
         (!is_same && !is_clean).then_some(registration.broker)
     }
 
@@ -248,12 +251,13 @@ impl Cluster {
         let mut incarnation = [7; 16];
         incarnation[..8].copy_from_slice(&self.lives.to_be_bytes());
         let known = self.replica.broker(broker);
-        let is_clean = !self.random.one_in(3);
+        let (is_clean, knows_epoch) = (!self.random.one_in(3), !self.random.one_in(4));
         Command::RegisterBroker(BrokerRegistration {
             broker,
             incarnation: Uuid::from_random(incarnation),
             rack: Some(["x", "y"][usize::try_from(broker.0 % 2).unwrap()].to_owned()),
-            previous_epoch: known.map(|known| known.epoch).filter(|_| is_clean),
+            previous_epoch: known.map(|known| known.epoch).filter(|_| is_clean && knows_epoch),
+            previous_incarnation: known.map(|known| known.incarnation).filter(|_| is_clean && !knows_epoch),
             ..BrokerRegistration::default()
         })
     }
