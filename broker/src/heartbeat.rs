@@ -43,14 +43,13 @@ pub(crate) async fn run(node: Arc<Node>, epoch: BrokerEpoch) {
                 }
                 (was_fenced, missed) = (reply.is_fenced, 0);
             }
-            // One is lost with every controller that goes.
-            Err(error) if missed == 0 => {
-                missed = 1;
-                tracing::info!(%error, "the controller did not take a heartbeat");
-            }
             Err(error) => {
                 missed += 1;
-                tracing::warn!(%error, missed, "the controller takes no heartbeats");
+                match missed {
+                    // One is lost with every controller that goes.
+                    1 => tracing::info!(%error, "the controller did not take a heartbeat"),
+                    _ => tracing::warn!(%error, missed, "the controller takes no heartbeats"),
+                }
             }
         }
     }

@@ -157,18 +157,15 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     }
 }
 
-/// The term in which this node leads the quorum, by its own account.
-fn led_term(raft: &Raft, voter: VoterId) -> Option<u64> {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
-    leads.then_some(metrics.current_term)
-}
-
 /// The term in which this node is the active controller: it leads, and has applied all that was in the log when it took
 /// office.
 async fn office(raft: &Raft, voter: VoterId) -> Option<CommittedLeaderId> {
-    let term = led_term(raft, voter)?;
+    let term = {
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(voter);
+        leads.then_some(metrics.current_term)?
+    };
     let confirmed = raft.ensure_linearizable(openraft::raft::ReadPolicy::ReadIndex);
     tokio::time::timeout(OFFICE_TIMEOUT, confirmed).await.ok()?.ok()?;
     Some(CommittedLeaderId::new(term))
