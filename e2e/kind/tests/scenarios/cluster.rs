@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
-use kind_e2e::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE, wait};
+use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, wait};
 use kube::ResourceExt;
 use resources::{KafkaCluster, KafkaTopic};
 
+use crate::chart;
 use crate::topics::{consume, produce};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -32,23 +33,7 @@ spec:
 ";
 
 pub(crate) fn install(bed: &Bed) -> Result<()> {
-    let (repository, tag) = IMAGE.split_once(':').context("the image has a tag")?;
-    let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
-    bed.helm(&[
-        "install",
-        "taffrail",
-        &bed.chart(),
-        "--namespace",
-        OPERATOR_NAMESPACE,
-        "--create-namespace",
-        "--set",
-        &repository,
-        "--set",
-        &tag,
-        "--wait",
-        "--timeout",
-        "120s",
-    ])?;
+    chart::install(bed, "taffrail", &[])?;
     bed.apply(DEMO)?;
     // Two minutes are what is promised, images apart.
     bed.kubectl(&[
