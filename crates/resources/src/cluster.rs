@@ -375,6 +375,10 @@ pub struct RolloutStatus {
 pub struct RebalanceStatus {
     /// Partitions that are on their way or have to move yet.
     pub partitions_left: i64,
+    /// Bytes that have to be copied yet: of what is on its way, and of all that has to leave brokers that are removed. Absent
+    /// while the brokers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_left: Option<i64>,
 }
 
 /// Where clients connect.

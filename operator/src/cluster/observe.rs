@@ -1,5 +1,8 @@
 //! All that is read before something is decided: from Kubernetes, and from the broker itself. Writes nothing.
 
+mod copies;
+mod kafka;
+
 use std::collections::BTreeMap;
 
 use client::node::{self, ClusterState, NodeState};
@@ -39,6 +42,8 @@ pub(crate) struct Observed {
     pub(crate) widest: Option<(String, usize)>,
     /// The brokers of Pods that are to be replaced and have the only replica in sync of a topic, with its name.
     pub(crate) irreplaceable: BTreeMap<i32, String>,
+    /// What moving replicas still have to copy; looked for only while they move, and `None` if nobody says.
+    pub(crate) bytes_left: Option<i64>,
     /// The racks of brokers whose Pods do not say it yet, or why that is not known.
     pub(crate) racks: BTreeMap<i32, Result<String, String>>,
     /// When this was.
@@ -77,7 +82,7 @@ pub(crate) struct Child {
 /// Reads it all.
 pub(crate) async fn observe(
     client: &Client,
-    kafka: &Kafka,
+    clients: &Kafka,
     cluster: &KafkaCluster,
 ) -> anyhow::Result<Observed> {
     let namespace = cluster.namespace().unwrap_or_default();
@@ -124,8 +129,8 @@ pub(crate) async fn observe(
 
     let is_shrinking = cluster.spec.brokers.replicas < has;
     let asked = match brokers.iter().any(Broker::serves) {
-        true => ask(kafka, &namespace, &name, &brokers, is_shrinking).await?,
-        false => Asked::default(),
+        true => kafka::ask(clients, &namespace, &name, &brokers, is_shrinking).await?,
+        false => kafka::Asked::default(),
     };
     let racks = match &cluster.spec.brokers.rack {
         Some(rack) => racks(client, &rack.topology_key, &brokers).await?,
@@ -143,58 +148,10 @@ pub(crate) async fn observe(
         voters: asked.voters,
         widest: asked.widest,
         irreplaceable: asked.irreplaceable,
+        bytes_left: asked.bytes_left,
         racks,
         now: Timestamp::now(),
     })
-}
-
-/// What brokers say over the Kafka protocol.
-#[derive(Default)]
-struct Asked {
-    voters: Option<Vec<Directory>>,
-    widest: Option<(String, usize)>,
-    irreplaceable: BTreeMap<i32, String>,
-}
-
-/// Asks who votes; and for topics only where Pods are to be replaced or brokers are to go.
-async fn ask(
-    kafka: &Kafka,
-    namespace: &str,
-    name: &str,
-    brokers: &[Broker],
-    is_shrinking: bool,
-) -> anyhow::Result<Asked> {
-    let mut asked = Asked::default();
-    let admin = kafka.admin(&names::own_servers(namespace, name))?;
-    match admin.describe_quorum().await {
-        Ok(quorum) => {
-            let voters = quorum.voters.iter().map(|one| (one.node_id, one.directory_id));
-            asked.voters = Some(voters.collect());
-        }
-        Err(error) => tracing::info!(namespace, name, %error, "nobody says who votes"),
-    }
-    let is_replaced = |broker: &Broker| {
-        broker.pod.as_ref().is_some_and(|pod| pod.annotations().contains_key(names::REPLACE))
-    };
-    let topics = match is_shrinking || brokers.iter().any(is_replaced) {
-        true => admin.list_topics().await?,
-        false => Vec::new(),
-    };
-    for topic in &topics {
-        for partition in &topic.partitions {
-            if let [only] = partition.isr[..] {
-                asked.irreplaceable.insert(only, topic.name.clone());
-            }
-        }
-    }
-    if is_shrinking {
-        let replicas = topics.iter().map(|topic| {
-            let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
-            (topic.name.clone(), most.unwrap_or(0))
-        });
-        asked.widest = replicas.max_by_key(|(_, most)| *most);
-    }
-    Ok(asked)
 }
 
 /// What Kubernetes' nodes say of where they stand. A Pod does not move, so that each is asked after once.

@@ -62,6 +62,7 @@ pub(crate) fn status(
         rollout: outcome.ok().and_then(|(cluster, _)| rollout(cluster, observed)),
         rebalance: moving.map(|rebalance| RebalanceStatus {
             partitions_left: i64::try_from(rebalance.partitions_left).unwrap_or(i64::MAX),
+            bytes_left: observed.bytes_left,
         }),
         brokers: Some(BrokersStatus {
             desired,

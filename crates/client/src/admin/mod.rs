@@ -3,6 +3,7 @@
 mod cluster;
 mod configs;
 mod groups;
+mod log_dirs;
 mod offsets;
 mod quorum;
 mod reassign;
@@ -12,6 +13,7 @@ mod topics;
 pub use cluster::{BrokerDescription, ClusterDescription};
 pub use configs::{ConfigAlteration, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, Operation};
 pub use groups::{GroupDescription, GroupListing, GroupMember};
+pub use log_dirs::ReplicaSize;
 pub use offsets::{Committed, OffsetSpec, OffsetToCommit, PartitionOffset, TopicPartitionName};
 pub use quorum::{QuorumDescription, QuorumReplica};
 pub use reassign::Reassignment;

@@ -6,12 +6,14 @@ use protocol::messages::ListPartitionReassignmentsRequest;
 use protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 
-use super::Admin;
+use super::{Admin, text};
 use crate::{BrokerError, Error};
 
 /// A partition whose replicas are changing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reassignment {
+    /// Its topic.
+    pub topic: String,
     /// Its index.
     pub partition: i32,
     /// Replicas that it is being given.
@@ -23,25 +25,40 @@ pub struct Reassignment {
 impl Admin {
     /// What of a topic's partitions is being given other replicas.
     pub async fn reassignments(&self, topic: &str, partitions: i32) -> Result<Vec<Reassignment>, Error> {
-        let request = ListPartitionReassignmentsRequest {
-            timeout_ms: self.timeout_ms(),
-            topics: Some(vec![ListPartitionReassignmentsTopics {
-                name: Utf8Bytes::from(topic),
-                partition_indexes: (0..partitions).collect(),
-                ..Default::default()
-            }]),
+        let topics = vec![ListPartitionReassignmentsTopics {
+            name: Utf8Bytes::from(topic),
+            partition_indexes: (0..partitions).collect(),
             ..Default::default()
-        };
+        }];
+        self.list_reassignments(Some(topics), || format!("listing the reassignments of topic {topic}")).await
+    }
+
+    /// What of all partitions is being given other replicas.
+    pub async fn all_reassignments(&self) -> Result<Vec<Reassignment>, Error> {
+        self.list_reassignments(None, || "listing all reassignments".to_owned()).await
+    }
+
+    async fn list_reassignments(
+        &self,
+        topics: Option<Vec<ListPartitionReassignmentsTopics>>,
+        what: impl Fn() -> String,
+    ) -> Result<Vec<Reassignment>, Error> {
+        let timeout_ms = self.timeout_ms();
+        let request = ListPartitionReassignmentsRequest { timeout_ms, topics, ..Default::default() };
         let response = self.client.retry(|| self.client.ask(&request)).await?;
         BrokerError::check(response.error_code, response.error_message.as_ref())
-            .map_err(|error| Error::refused(format!("listing the reassignments of topic {topic}"), error))?;
-        let partitions = response.topics.into_iter().flat_map(|topic| topic.partitions);
-        let one = partitions.map(|partition| Reassignment {
-            partition: partition.partition_index,
-            adding: partition.adding_replicas,
-            removing: partition.removing_replicas,
-        });
-        Ok(one.collect())
+            .map_err(|error| Error::refused(what(), error))?;
+        let mut found = Vec::new();
+        for topic in response.topics {
+            let name = text(&topic.name);
+            found.extend(topic.partitions.into_iter().map(|partition| Reassignment {
+                topic: name.clone(),
+                partition: partition.partition_index,
+                adding: partition.adding_replicas,
+                removing: partition.removing_replicas,
+            }));
+        }
+        Ok(found)
     }
 
     /// Begins to give partitions of a topic these replicas, the preferred leader first. Ends by itself: the topic's metadata

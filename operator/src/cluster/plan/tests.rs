@@ -61,6 +61,7 @@ fn nothing() -> Observed {
         voters: None,
         widest: None,
         irreplaceable: std::collections::BTreeMap::new(),
+        bytes_left: None,
         now: Timestamp::from_second(1000).expect("a time"),
     }
 }

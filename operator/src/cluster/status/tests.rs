@@ -1,6 +1,6 @@
 //! What is said of a cluster in each situation.
 
-use client::node::NodeState;
+use client::node::{ClusterState, NodeState};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -54,6 +54,7 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
         voters: None,
         widest: None,
         irreplaceable: std::collections::BTreeMap::new(),
+        bytes_left: None,
         now: Timestamp::UNIX_EPOCH,
     }
 }
@@ -159,6 +160,28 @@ fn a_cluster_that_spreads_replicas_is_ready_and_one_that_shrinks_is_not() {
     assert_eq!(spreading, ("True Running".to_owned(), "True Rebalancing".to_owned()));
     let shrinking = said(ScaleStep::Moving { off: vec![3], left: 3 });
     assert_eq!(shrinking, ("False Scaling".to_owned(), "True Scaling".to_owned()));
+}
+
+#[test]
+fn what_is_left_to_move_is_told_while_it_moves() {
+    let mut seen = observed(running(), Ok(("ready", Some("old"))));
+    seen.bytes_left = Some(4096);
+    let left = |seen: &Observed| {
+        let (valid, plan) = (valid(), Plan::default());
+        let status = status(&cluster(), Ok((&valid, &plan)), seen, &Time(Timestamp::UNIX_EPOCH));
+        status.rebalance.map(|rebalance| (rebalance.partitions_left, rebalance.bytes_left))
+    };
+    let mut state: ClusterState = serde_json::from_value(json!({
+        "brokers": [],
+        "reassigning": 2,
+        "rebalance": { "isActive": true, "partitionsLeft": 3, "partitionsBlocked": 0 },
+    }))
+    .expect("a state");
+    seen.brokers[0].node.as_mut().expect("answers").cluster = Some(state.clone());
+    assert_eq!(left(&seen), Some((3, Some(4096))));
+    state.rebalance.is_active = false;
+    seen.brokers[0].node.as_mut().expect("answers").cluster = Some(state);
+    assert_eq!(left(&seen), None);
 }
 
 #[test]
