@@ -12,10 +12,13 @@ mod http;
 mod kafka;
 mod metrics;
 mod names;
+mod namespaces;
+mod nudges;
 mod pulse;
 mod quantity;
 mod run;
 mod topic;
+mod watches;
 
 pub use election::Election;
 pub use hooks::{Subject, check, retire};

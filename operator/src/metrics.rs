@@ -78,7 +78,7 @@ impl Metrics {
             }
             duration.with_label_values(&[kind]);
         }
-        for kind in ["KafkaCluster", "Pod", "PersistentVolumeClaim"] {
+        for kind in ["KafkaCluster", "KafkaTopic", "Pod", "PersistentVolumeClaim"] {
             watched.with_label_values(&[kind]);
         }
         Ok(Metrics { registry, reconciles, steady, failures, duration, watched, rollouts, pods_left })

@@ -3,16 +3,17 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::{Shared, join_all};
+use futures::future::{Shared, join_all, pending};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use resources::{KafkaCluster, KafkaTopic};
@@ -23,8 +24,10 @@ use crate::backoff::Backoff;
 use crate::election::{Election, Term};
 use crate::kafka::Kafka;
 use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
+use crate::nudges::{Nudge, Nudges};
 use crate::pulse::Pulse;
-use crate::{cluster, http, names, pulse, topic};
+use crate::{cluster, http, names, pulse, topic, watches};
 
 /// What the operator is started with.
 #[derive(Clone, Debug)]
@@ -78,6 +81,8 @@ pub(crate) struct Context {
     pub(crate) backoff: Backoff,
     pub(crate) kafka: Kafka,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) nudges: Nudges,
     /// All KafkaTopics, by watched namespace.
     pub(crate) topics: Mutex<Vec<Store<KafkaTopic>>>,
 }
@@ -123,6 +128,8 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         backoff: Backoff::default(),
         kafka: Kafka::default(),
         pulse: Arc::default(),
+        namespaces: Namespaces::default(),
+        nudges: Nudges::default(),
         topics: Mutex::default(),
     });
     let stop: Stop = stop.boxed().shared();
@@ -163,7 +170,11 @@ async fn control(context: Arc<Context>, namespaces: Vec<String>, stop: Stop) {
             topics(Arc::clone(&context), scope, stop.clone()).boxed(),
         ]
     });
-    join_all(controllers).await;
+    let nudges = context.nudges.clone();
+    let relabelled = move |namespace| nudges.tell(Nudge::Relabelled { namespace });
+    let namespaces = context.namespaces.watch(context.client.clone(), relabelled);
+    // The controllers end, and end the watch with them.
+    futures::future::select(pin!(join_all(controllers)), pin!(namespaces.then(|()| pending::<()>()))).await;
 }
 
 fn api<K>(context: &Context, scope: Option<&str>) -> Api<K>
@@ -179,7 +190,10 @@ where
 async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
     let scope = scope.as_deref();
     let ours = || watcher::Config::default().labels(names::MANAGED);
-    let controller = Controller::new(api::<KafkaCluster>(&context, scope), watcher::Config::default())
+    let (store, writer) = reflector::store();
+    let edited =
+        watches::clusters(api(&context, scope), writer, context.nudges.clone(), Arc::clone(&context.metrics));
+    let controller = Controller::for_stream(edited, store)
         .owns(api::<StatefulSet>(&context, scope), ours())
         .owns(api::<Service>(&context, scope), ours())
         .owns(api::<ConfigMap>(&context, scope), ours())
@@ -203,20 +217,12 @@ async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
 
 async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
     let scope = scope.as_deref();
-    let controller = Controller::new(api::<KafkaTopic>(&context, scope), watcher::Config::default());
-    let topics = controller.store();
-    context.topics.lock().unwrap_or_else(PoisonError::into_inner).push(topics.clone());
-    let metrics = Arc::clone(&context.metrics);
-    let of_cluster = move |cluster: KafkaCluster| {
-        metrics.watched("KafkaCluster");
-        let of_cluster = topics.state().into_iter().filter(move |topic| {
-            Some(topic.cluster_namespace()) == cluster.metadata.namespace.as_deref()
-                && topic.spec.cluster_ref.name == cluster.name_any()
-        });
-        of_cluster.map(|topic| ObjectRef::from_obj(&*topic)).collect::<Vec<_>>()
-    };
-    let rounds = controller
-        .watches(api::<KafkaCluster>(&context, scope), watcher::Config::default(), of_cluster)
+    let (store, writer) = reflector::store();
+    let edited =
+        watches::topics(api(&context, scope), writer, context.nudges.clone(), Arc::clone(&context.metrics));
+    context.topics.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
+    let rounds = Controller::for_stream(edited, store.clone())
+        .reconcile_on(context.nudges.topics(store))
         .graceful_shutdown_on(stop)
         .run(
             |object, context| async move { Ok(Box::pin(topic::reconcile(&object, &context)).await?) },

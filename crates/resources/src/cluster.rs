@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::listeners::{KafkaListener, default_listeners, validate_listeners};
+use crate::topic_namespaces::TopicNamespaces;
 use crate::{ConfigValues, SpecError};
 
 /// The most brokers that vote.
@@ -78,47 +79,6 @@ pub struct KafkaClusterSpec {
     /// The namespaces whose KafkaTopics may be of this cluster.
     #[serde(default)]
     pub topic_namespaces: TopicNamespaces,
-}
-
-/// The namespaces whose KafkaTopics may be of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "(self.from == 'Names') == (has(self.names) && size(self.names) > 0)",
-    "message": "names belong to from: Names, and it needs them: write {from: Names, names: [orders]}",
-}]))]
-pub struct TopicNamespaces {
-    /// Which.
-    #[serde(default)]
-    pub from: TopicSource,
-    /// Their names, beside the cluster's own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
-    pub names: Vec<String>,
-}
-
-/// Which namespaces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TopicSource {
-    /// The cluster's own.
-    #[default]
-    Same,
-    /// Those of a list, and the cluster's own.
-    Names,
-    /// All.
-    All,
-}
-
-impl TopicNamespaces {
-    /// Whether KafkaTopics of a namespace may be of a cluster in `own`.
-    pub fn admit(&self, own: &str, namespace: &str) -> bool {
-        namespace == own
-            || match self.from {
-                TopicSource::Same => false,
-                TopicSource::Names => self.names.iter().any(|name| name == namespace),
-                TopicSource::All => true,
-            }
-    }
 }
 
 /// How changes reach Pods that run.
@@ -407,6 +367,7 @@ impl KafkaClusterSpec {
             controllers.storage.validate("controllers")?;
         }
         validate_listeners(&self.listeners)?;
+        self.topic_namespaces.validate()?;
         if self.config.0.len() > 64 {
             return Err(SpecError::new(&["spec", "config"], "has more than 64 keys"));
         }

@@ -10,13 +10,14 @@ mod locate;
 mod node_config;
 mod scale;
 mod topic;
+mod topic_namespaces;
 mod values;
 
 pub use cluster::{
     Approval, Brokers, BrokersStatus, CONTROLLERS_FROM, CONTROLLERS_MAX, Controllers, ControllersStatus,
     Ephemeral, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, ListenerStatus, Persistent, Rack,
     Rebalance, RebalanceMode, RebalanceStatus, ResourceRequirements, Rollout, RolloutStatus, Storage,
-    TopicNamespaces, TopicSource, VOTERS_MAX, VolumePolicy, voters,
+    VOTERS_MAX, VolumePolicy, voters,
 };
 pub use definitions::definitions;
 pub use listeners::{Advertised, AdvertisedBroker, KafkaListener, ListenerType};
@@ -24,6 +25,7 @@ pub use load::{LoadError, Manifests, load};
 pub use node_config::{NodePlace, node_config};
 pub use scale::{ControllersSight, Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
 pub use topic::{ClusterRef, DeletionPolicy, KafkaTopic, KafkaTopicSpec, KafkaTopicStatus};
+pub use topic_namespaces::{Admission, TopicNamespaces, TopicSource};
 pub use values::ConfigValues;
 
 /// What is wrong with a resource: the field and a sentence that says what to write instead.

@@ -245,7 +245,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// The field that was meant, among those that are written beside it and those that may be.
 fn config_nearest(field: &str, known: &[String]) -> Option<String> {
-    const OPTIONAL: [&str; 28] = [
+    const OPTIONAL: [&str; 29] = [
         "image",
         "brokers",
         "config",
@@ -274,6 +274,7 @@ fn config_nearest(field: &str, known: &[String]) -> Option<String> {
         "rack",
         "topologyKey",
         "topicNamespaces",
+        "selector",
     ];
     let all = known.iter().map(String::as_str).chain(OPTIONAL);
     all.map(|name| (distance(field, name), name))

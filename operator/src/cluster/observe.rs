@@ -12,13 +12,14 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use resources::{CONTROLLERS_FROM, Directory, KafkaCluster};
+use resources::{CONTROLLERS_FROM, Directory, KafkaCluster, TopicSource};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::build::Kind;
 use crate::kafka::Kafka;
 use crate::names;
+use crate::namespaces::{self, Unknown};
 use crate::pulse::Beat;
 
 /// What there is of a cluster.
@@ -46,6 +47,8 @@ pub(crate) struct Observed {
     pub(crate) bytes_left: Option<i64>,
     /// The racks of brokers whose Pods do not say it yet, or why that is not known.
     pub(crate) racks: BTreeMap<i32, Result<String, String>>,
+    /// Why the labels of namespaces are not known, where topics are taken by them.
+    pub(crate) unreadable_namespaces: Option<String>,
     /// When this was.
     pub(crate) now: Timestamp,
 }
@@ -112,21 +115,12 @@ pub(crate) async fn observe(
     // The Pods last: a restart is decided on what they are now.
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let pods = pods.list(&ours).await?.items;
-    let has = replicas(stateful_set.as_ref()).unwrap_or(0);
-    let ids = |first: i32, wanted: i32, has: i32, below: i32| {
-        let with_pod = pods.iter().filter_map(|pod| names::node_of(&name, &pod.name_any()));
-        let last = with_pod.filter(|id| (first..below).contains(id)).max().map_or(first, |last| last + 1);
-        first..(first + wanted.max(has)).max(last)
-    };
-    let mut nodes: Vec<_> = ids(0, cluster.spec.brokers.replicas, has, CONTROLLERS_FROM).collect();
-    if let Some(controllers) = &cluster.spec.controllers {
-        let has = replicas(controller_set.as_ref()).unwrap_or(0);
-        nodes.extend(ids(CONTROLLERS_FROM, controllers.replicas, has, i32::MAX));
-    }
+    let nodes = nodes(cluster, &pods, stateful_set.as_ref(), controller_set.as_ref());
     let nodes = look_at(&namespace, &name, &pods, &nodes).await;
     let (brokers, controllers): (Vec<_>, Vec<_>) =
         nodes.into_iter().partition(|node| node.id < CONTROLLERS_FROM);
 
+    let has = replicas(stateful_set.as_ref()).unwrap_or(0);
     let is_shrinking = cluster.spec.brokers.replicas < has;
     let asked = match brokers.iter().any(Broker::serves) {
         true => kafka::ask(clients, &namespace, &name, &brokers, is_shrinking).await?,
@@ -135,6 +129,10 @@ pub(crate) async fn observe(
     let racks = match &cluster.spec.brokers.rack {
         Some(rack) => racks(client, &rack.topology_key, &brokers).await?,
         None => BTreeMap::new(),
+    };
+    let unreadable_namespaces = match cluster.spec.topic_namespaces.from {
+        TopicSource::Selector => unreadable(client, &namespace).await?,
+        TopicSource::Same | TopicSource::Names | TopicSource::All => None,
     };
     Ok(Observed {
         stateful_set,
@@ -150,8 +148,29 @@ pub(crate) async fn observe(
         irreplaceable: asked.irreplaceable,
         bytes_left: asked.bytes_left,
         racks,
+        unreadable_namespaces,
         now: Timestamp::now(),
     })
+}
+
+/// The ids of the nodes that are to be, and of those that there are besides.
+fn nodes(
+    cluster: &KafkaCluster,
+    pods: &[Pod],
+    brokers: Option<&StatefulSet>,
+    controllers: Option<&StatefulSet>,
+) -> Vec<i32> {
+    let name = cluster.name_any();
+    let ids = |first: i32, wanted: i32, set: Option<&StatefulSet>, below: i32| {
+        let with_pod = pods.iter().filter_map(|pod| names::node_of(&name, &pod.name_any()));
+        let last = with_pod.filter(|id| (first..below).contains(id)).max().map_or(first, |last| last + 1);
+        first..(first + wanted.max(replicas(set).unwrap_or(0))).max(last)
+    };
+    let mut nodes: Vec<_> = ids(0, cluster.spec.brokers.replicas, brokers, CONTROLLERS_FROM).collect();
+    if let Some(wanted) = cluster.spec.controllers.as_ref().map(|controllers| controllers.replicas) {
+        nodes.extend(ids(CONTROLLERS_FROM, wanted, controllers, i32::MAX));
+    }
+    nodes
 }
 
 /// What Kubernetes' nodes say of where they stand. A Pod does not move, so that each is asked after once.
@@ -180,6 +199,15 @@ async fn racks(
         racks.insert(broker.id, rack);
     }
     Ok(racks)
+}
+
+/// Why namespaces cannot be read, if they cannot: one stands for all.
+async fn unreadable(client: &Client, namespace: &str) -> anyhow::Result<Option<String>> {
+    match namespaces::labels_now(client, namespace).await {
+        Ok(_) => Ok(None),
+        Err(why @ Unknown::Forbidden(_)) => Ok(Some(why.to_string())),
+        Err(Unknown::Api(error)) => Err(error.into()),
+    }
 }
 
 fn add<'a, K: Serialize + ResourceExt + 'a>(

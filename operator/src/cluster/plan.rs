@@ -127,13 +127,20 @@ pub(crate) fn plan(
             steps.push(Step::Apply(build::stateful_set(cluster, spread)));
         }
     }
-    let blocked = scaling.as_ref().and_then(|next| match next {
-        ScaleStep::Blocked(problem) => Some(format!("spec.brokers.replicas: {problem}")),
-        _ => None,
-    });
-    let blocked = blocked.map(|message| Blocked { reason: "ScaleDownBlocked", message });
+    let blocked = blocked(scaling.as_ref(), observed);
     let scaling = scaling.filter(|next| *next != ScaleStep::Done);
     Ok(Plan { steps, blocked, scaling, pending: told.pending })
+}
+
+/// What cannot be done although all else is.
+fn blocked(scaling: Option<&ScaleStep>, observed: &Observed) -> Option<Blocked> {
+    if let Some(ScaleStep::Blocked(problem)) = scaling {
+        let message = format!("spec.brokers.replicas: {problem}");
+        return Some(Blocked { reason: "ScaleDownBlocked", message });
+    }
+    let why = observed.unreadable_namespaces.as_ref()?;
+    let message = format!("spec.topicNamespaces.selector: {why}; or write from: Names");
+    Some(Blocked { reason: "NamespacesUnreadable", message })
 }
 
 /// Whether a controller of its own is about to go, or going: then nobody else may.

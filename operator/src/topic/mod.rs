@@ -14,12 +14,13 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource as _, ResourceExt};
-use resources::{KafkaCluster, KafkaTopic};
+use resources::{Admission, KafkaCluster, KafkaTopic};
 use serde_json::json;
 
 use plan::{Found, Plan, Sight, Step, Verdict};
 
 use crate::names;
+use crate::namespaces::{self, Labels, Unknown};
 use crate::run::Context;
 
 /// Against what no watch tells: somebody who deletes or alters a topic over the Kafka protocol.
@@ -38,8 +39,10 @@ pub(crate) async fn reconcile(topic: &KafkaTopic, context: &Context) -> anyhow::
     let cluster = cluster(topic, context).await?;
     let (sight, bootstrap) = Box::pin(look(topic, cluster.as_ref(), context)).await?;
     let mut all = others(topic, is_deleted, context).await?;
-    // Who is not admitted has no topic, however old it is.
-    all.retain(|other| cluster.as_ref().is_none_or(|cluster| admits(cluster, other)));
+    if let Some(cluster) = &cluster {
+        // Who is not admitted has no topic, however old it is.
+        all = admitted(cluster, all, context).await?;
+    }
     let owner = plan::owner(topic, &all);
     let Plan { steps, verdict } = match is_deleted {
         true => plan::release(topic, owner, &sight),
@@ -105,9 +108,55 @@ async fn cluster(topic: &KafkaTopic, context: &Context) -> kube::Result<Option<K
     Ok(cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()))
 }
 
-fn admits(cluster: &KafkaCluster, topic: &KafkaTopic) -> bool {
-    let own = cluster.namespace().unwrap_or_default();
-    cluster.spec.topic_namespaces.admit(&own, &topic.namespace().unwrap_or_default())
+async fn admitted(
+    cluster: &KafkaCluster,
+    topics: Vec<KafkaTopic>,
+    context: &Context,
+) -> anyhow::Result<Vec<KafkaTopic>> {
+    let mut admitted = Vec::new();
+    for topic in topics {
+        if why_not(cluster, &topic, context).await?.is_none() {
+            admitted.push(topic);
+        }
+    }
+    Ok(admitted)
+}
+
+/// Why a cluster takes no topics from the namespace of a resource, and what to write; `None` if it does.
+async fn why_not(
+    cluster: &KafkaCluster,
+    topic: &KafkaTopic,
+    context: &Context,
+) -> anyhow::Result<Option<String>> {
+    let (own, namespace) = (cluster.namespace().unwrap_or_default(), topic.namespace().unwrap_or_default());
+    let admission = cluster.spec.topic_namespaces.admission(&own, &namespace);
+    let labels = match &admission {
+        Admission::Open | Admission::Closed => Ok(Labels::new()),
+        // What becomes of a topic hangs on what is true, not on what was.
+        Admission::ByLabels(_) if topic.metadata.deletion_timestamp.is_some() => {
+            namespaces::labels_now(&context.client, &namespace).await
+        }
+        Admission::ByLabels(_) => context.namespaces.labels(&context.client, &namespace).await,
+    };
+    let name = cluster.name_any();
+    match labels {
+        Ok(labels) if admission.admits(&labels) => Ok(None),
+        Ok(_) => {
+            let what = match admission {
+                Admission::ByLabels(selector) => format!("give it labels that match {selector}, or change"),
+                Admission::Open | Admission::Closed => "add it to".to_owned(),
+            };
+            Ok(Some(format!(
+                "KafkaCluster {name} takes no topics from namespace {namespace}: {what} the cluster's \
+                 spec.topicNamespaces"
+            )))
+        }
+        Err(Unknown::Forbidden(why)) => Ok(Some(format!(
+            "KafkaCluster {name} takes topics by the labels of their namespaces: {}",
+            Unknown::Forbidden(why)
+        ))),
+        Err(Unknown::Api(error)) => Err(error).context("reading the namespace"),
+    }
 }
 
 /// The topic in its cluster.
@@ -122,12 +171,7 @@ async fn look(
         context.kafka.forget(&bootstrap);
         return Ok((Sight::Absent, bootstrap));
     };
-    if !admits(cluster, topic) {
-        let namespace = topic.namespace().unwrap_or_default();
-        let message = format!(
-            "KafkaCluster {cluster_name} takes no topics from namespace {namespace}: add it to the cluster's \
-             spec.topicNamespaces"
-        );
+    if let Some(message) = why_not(cluster, topic, context).await? {
         return Ok((Sight::NotAdmitted(message), bootstrap));
     }
     let conditions = cluster.status.as_ref().map_or(&[][..], |status| &status.conditions);

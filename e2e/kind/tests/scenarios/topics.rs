@@ -1,10 +1,15 @@
 //! Scenarios of a KafkaTopic.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail, ensure};
 use kind_e2e::{Bed, NAMESPACE, wait};
 use resources::KafkaTopic;
 
 use crate::cluster::{MINUTE, bootstrap};
+
+/// What a watch tells needs no look once a minute.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 const ORDERS: &str = "
 apiVersion: taffrail.dev/v1alpha1
@@ -126,19 +131,53 @@ pub(crate) fn of_two_namespaces(bed: &Bed) -> Result<()> {
     says("team", "shared", "True AsSpecified")?;
     bed.apply(&shared)?;
     says(NAMESPACE, "shared", "False NotOwner: topic shared belongs to KafkaTopic shared of namespace team")?;
-    // The owner goes while another one claims the topic: that one has it, with its records.
+    // The owner goes while another one claims the topic: that one has it, with its records, and at once.
     produce(bed, "shared", &["kept"])?;
     bed.kubectl(&["--namespace", "team", "delete", "tkt", "shared", "--timeout=60s"])?;
-    says(NAMESPACE, "shared", "True AsSpecified")?;
+    wait("the heir", AT_ONCE, || {
+        let ready = ready(NAMESPACE, "shared")?;
+        ensure!(ready.contains("True AsSpecified"), "{ready}");
+        Ok(Some(()))
+    })?;
     ensure!(consume(bed, "shared")? == ["kept"], "the topic was deleted");
     bed.kubectl(&["--namespace", NAMESPACE, "delete", "tkt", "shared", "--timeout=60s"])?;
     ensure!(!exists(bed, "shared")?, "the topic is still there");
+    by_labels(bed, &theirs, &cluster)?;
     bed.kubectl(&["delete", "namespace", "team"])?;
     let Err(error) = cluster(r#"{"spec": {"topicNamespaces": {"from": "All", "names": ["team"]}}}"#) else {
         bail!("names beside from: All were accepted")
     };
     ensure!(format!("{error:#}").contains("names belong to from: Names"), "{error:#}");
     cluster(r#"{"spec": {"topicNamespaces": null}}"#).map(drop)
+}
+
+/// The labels of a namespace say whether its topics are admitted; a change of them is noticed at once.
+fn by_labels(bed: &Bed, theirs: &str, cluster: &dyn Fn(&str) -> Result<String>) -> Result<()> {
+    cluster(
+        r#"{"spec": {"topicNamespaces":
+            {"from": "Selector", "names": null, "selector": {"matchLabels": {"kafka": "shared"}}}}}"#,
+    )?;
+    bed.kubectl_with(&["--namespace", "team", "apply", "-f", "-"], Some(theirs))?;
+    let says = |wanted: &str, patience| {
+        wait(wanted, patience, || {
+            let topic: KafkaTopic = bed.get("team", "shared")?.context("KafkaTopic shared")?;
+            let conditions = topic.status.unwrap_or_default().conditions;
+            let ready = conditions.into_iter().find(|one| one.type_ == "Ready").context("no condition")?;
+            ensure!(ready.reason == wanted, "{}: {}", ready.reason, ready.message);
+            Ok(Some(()))
+        })
+    };
+    says("NotAdmitted", MINUTE)?;
+    bed.kubectl(&["label", "namespace", "team", "kafka=shared"])?;
+    says("AsSpecified", AT_ONCE)?;
+    bed.kubectl(&["label", "namespace", "team", "kafka-"])?;
+    says("NotAdmitted", AT_ONCE)?;
+    // What is not admitted any more deletes nothing; what is, does.
+    bed.kubectl(&["label", "namespace", "team", "kafka=shared"])?;
+    says("AsSpecified", AT_ONCE)?;
+    bed.kubectl(&["--namespace", "team", "delete", "tkt", "shared", "--timeout=60s"])?;
+    ensure!(!exists(bed, "shared")?, "the topic is still there");
+    Ok(())
 }
 
 pub(crate) fn deleted(bed: &Bed) -> Result<()> {

@@ -13,6 +13,8 @@ use super::super::observe::{Broker, Child, Gate, Observed};
 use super::super::validate::{ValidCluster, validate};
 use super::{Blocked, Plan, Resource, Step, names, plan};
 
+mod namespaces;
+
 const NEW_ID: &str = "newnewnewnewnewnewneww";
 
 fn cluster(change: impl FnOnce(&mut Value)) -> KafkaCluster {
@@ -62,6 +64,7 @@ fn nothing() -> Observed {
         widest: None,
         irreplaceable: std::collections::BTreeMap::new(),
         bytes_left: None,
+        unreadable_namespaces: None,
         now: Timestamp::from_second(1000).expect("a time"),
     }
 }

@@ -55,6 +55,7 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
         widest: None,
         irreplaceable: std::collections::BTreeMap::new(),
         bytes_left: None,
+        unreadable_namespaces: None,
         now: Timestamp::UNIX_EPOCH,
     }
 }

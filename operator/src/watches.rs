@@ -1,0 +1,170 @@
+//! The watches of the operator's own kinds: which changes have an object looked at again, and which concern others. What the
+//! operator itself writes into a status concerns nobody.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::{Stream, TryStreamExt};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::{self, Error, Event, watcher};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
+use kube::{Api, Resource, ResourceExt};
+use resources::{KafkaCluster, KafkaTopic};
+use serde::de::DeserializeOwned;
+
+use crate::metrics::Metrics;
+use crate::nudges::{Nudge, Nudges};
+
+/// KafkaTopics that were edited. Who is going leaves its topic to whoever else claims it.
+pub(crate) fn topics(
+    api: Api<KafkaTopic>,
+    writer: Writer<KafkaTopic>,
+    nudges: Nudges,
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = Result<KafkaTopic, Error>> + Send {
+    edited(api, writer, move |event| {
+        metrics.watched("KafkaTopic");
+        match event {
+            Event::Delete(topic) => nudges.released(topic),
+            Event::Apply(topic) | Event::InitApply(topic) => {
+                if topic.metadata.deletion_timestamp.is_some() {
+                    nudges.released(topic);
+                }
+            }
+            Event::Init | Event::InitDone => {}
+        }
+    })
+}
+
+/// KafkaClusters that were edited. Their topics are told of that too, and of whether they can be reached.
+pub(crate) fn clusters(
+    api: Api<KafkaCluster>,
+    writer: Writer<KafkaCluster>,
+    nudges: Nudges,
+    metrics: Arc<Metrics>,
+) -> impl Stream<Item = Result<KafkaCluster, Error>> + Send {
+    let mut seen = Seen::default();
+    edited(api, writer, move |event| {
+        metrics.watched("KafkaCluster");
+        if let Some(nudge) = seen.note(event) {
+            nudges.tell(nudge);
+        }
+    })
+}
+
+fn edited<K>(
+    api: Api<K>,
+    writer: Writer<K>,
+    note: impl FnMut(&Event<K>) + Send,
+) -> impl Stream<Item = Result<K, Error>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let is_going = |object: &K| Some(u64::from(object.meta().deletion_timestamp.is_some()));
+    let edits = predicates::generation
+        .combine(predicates::finalizers)
+        .combine(predicates::annotations)
+        .combine(is_going);
+    // What is noted is in the store already: whoever is told finds it there.
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .inspect_ok(note)
+        .applied_objects()
+        .predicate_filter(edits, PredicateConfig::default())
+}
+
+/// What topics have been told of their clusters.
+#[derive(Debug, Default)]
+struct Seen(HashMap<(String, String), Shape>);
+
+/// As much of a cluster as its topics go by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shape {
+    uid: Option<String>,
+    generation: Option<i64>,
+    is_going: bool,
+    is_available: bool,
+}
+
+impl Seen {
+    fn note(&mut self, event: &Event<KafkaCluster>) -> Option<Nudge> {
+        let name = |cluster: &KafkaCluster| (cluster.namespace().unwrap_or_default(), cluster.name_any());
+        let (namespace, name) = match event {
+            Event::Init | Event::InitDone => return None,
+            Event::Delete(cluster) => {
+                self.0.remove(&name(cluster));
+                name(cluster)
+            }
+            Event::Apply(cluster) | Event::InitApply(cluster) => {
+                let shape = shape(cluster);
+                if self.0.insert(name(cluster), shape.clone()) == Some(shape) {
+                    return None;
+                }
+                name(cluster)
+            }
+        };
+        Some(Nudge::Cluster { namespace, name })
+    }
+}
+
+fn shape(cluster: &KafkaCluster) -> Shape {
+    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+    let mut available = conditions.filter(|condition| condition.type_ == "Available");
+    Shape {
+        uid: cluster.uid(),
+        generation: cluster.metadata.generation,
+        is_going: cluster.metadata.deletion_timestamp.is_some(),
+        is_available: available.any(|condition| condition.status == "True"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use resources::KafkaCluster;
+    use serde_json::{Value, json};
+
+    use super::{Nudge, Seen};
+
+    fn cluster(generation: i64, status: Value) -> KafkaCluster {
+        let body = json!({
+            "apiVersion": "taffrail.dev/v1alpha1",
+            "kind": "KafkaCluster",
+            "metadata": { "name": "demo", "namespace": "kafka", "uid": "u-1", "generation": generation },
+            "spec": { "brokers": { "replicas": 1, "storage": { "ephemeral": {} } } },
+            "status": status,
+        });
+        serde_json::from_value(body).expect("a KafkaCluster")
+    }
+
+    #[test]
+    fn topics_hear_of_edits_and_of_availability_and_not_of_progress() {
+        let available = |status: &str| {
+            json!({ "conditions": [{
+                "type": "Available", "status": status, "reason": "R", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }] })
+        };
+        let mut moving = available("True");
+        moving["rebalance"] = json!({ "partitionsLeft": 3, "bytesLeft": 4096 });
+        let mut seen = Seen::default();
+        let mut hears = |event| match seen.note(&event) {
+            None => false,
+            Some(nudge) => {
+                let demo = Nudge::Cluster { namespace: "kafka".to_owned(), name: "demo".to_owned() };
+                assert_eq!(nudge, demo);
+                true
+            }
+        };
+        assert!(hears(Event::InitApply(cluster(1, Value::Null))));
+        assert!(hears(Event::Apply(cluster(1, available("True")))));
+        assert!(!hears(Event::Apply(cluster(1, moving))));
+        assert!(hears(Event::Apply(cluster(2, available("True")))));
+        assert!(hears(Event::Apply(cluster(2, available("False")))));
+        assert!(!hears(Event::InitApply(cluster(2, available("False")))));
+        assert!(hears(Event::Delete(cluster(2, available("False")))));
+        assert!(hears(Event::Apply(cluster(2, available("False")))), "it was made again");
+    }
+}
