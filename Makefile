@@ -87,8 +87,9 @@ chaos-test: build ## The same for three minutes, with a seed that stays. Needs i
 	TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package chaos -- --nocapture
 
 .PHONY: e2e
-e2e: build ## The operator on a kind cluster. Needs docker, kind, kubectl, helm and kcat
-	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) cargo test --profile $(PROFILE) --package kind-e2e
+e2e: build ## The operator on a kind cluster: make e2e ONLY='part of a name|of another' KEEP=1 FULL=1. Needs docker, kind, kubectl, helm and kcat
+	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) $(if $(FULL),TAFFRAIL_E2E_SUBSET=full) $(if $(KEEP),TAFFRAIL_E2E_KEEP=1) \
+		cargo test --profile $(PROFILE) --package kind-e2e --test scenarios -- '$(ONLY)'
 
 .PHONY: bench
 bench: ## Side by side with Apache Kafka, built as releases are; KAFKA_PEER names a program that runs it

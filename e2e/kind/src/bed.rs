@@ -12,6 +12,8 @@ use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
+use crate::layout;
+
 /// The image under test.
 pub const IMAGE: &str = "taffrail:e2e";
 /// Where the clusters of the scenarios are.
@@ -49,12 +51,15 @@ impl Bed {
         build.args(["build", "--quiet", "--tag", IMAGE]).arg(&context).env("DOCKER_BUILDKIT", "0");
         run(&mut build, None)?;
 
+        if is_kept() && bed.is_there()? {
+            run(&mut bed.kind(&["export", "kubeconfig"]), None)?;
+            bed.load_image(IMAGE)?;
+            return Ok(bed);
+        }
         // One that was left behind by a run that was killed.
         run(&mut bed.kind(&["delete", "cluster"]), None)?;
-        let layout = bed.write(
-            "kind.yaml",
-            "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: [{role: control-plane}]\n",
-        )?;
+        let policy = bed.write("audit.yaml", &layout::audit_policy(OPERATOR_NAMESPACE))?;
+        let layout = bed.write("kind.yaml", &layout::kind_config(&policy.display().to_string()))?;
         let mut create = bed.kind(&["create", "cluster", "--wait", "180s"]);
         create.arg("--config").arg(layout);
         if let Ok(image) = std::env::var("KIND_NODE_IMAGE") {
@@ -68,14 +73,20 @@ impl Bed {
         Ok(bed)
     }
 
+    fn is_there(&self) -> Result<bool> {
+        let clusters = run(Command::new("kind").args(["get", "clusters"]), None)?;
+        Ok(clusters.lines().any(|cluster| cluster == name()))
+    }
+
     /// Gives an image of this machine a second name.
     pub fn tag(&self, image: &str, name: &str) -> Result<()> {
         run(Command::new("docker").args(["tag", image, name]), None).map(drop)
     }
 
-    /// Puts an image of this machine into the cluster.
+    /// Puts an image of this machine onto the cluster's workers.
     pub fn load_image(&self, image: &str) -> Result<()> {
-        run(&mut self.kind(&["load", "docker-image", image]), None).map(drop)
+        let workers = layout::workers(&name()).join(",");
+        run(&mut self.kind(&["load", "docker-image", image, "--nodes", &workers]), None).map(drop)
     }
 
     /// Makes a namespace in which only Pods of the strictest kind are let in.
@@ -163,10 +174,16 @@ impl Bed {
         run(&mut build, None).map(drop)
     }
 
+    /// A name for a client's Pod that no other has, in this run or one before.
+    fn client(&self, what: &str) -> String {
+        let number = self.clients.fetch_add(1, Ordering::Relaxed);
+        format!("{what}-{}-{number}", std::process::id())
+    }
+
     /// Runs kcat in a Pod of its own, away from the cluster's namespace.
     pub fn kcat(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
         let image = format!("--image={KCAT_IMAGE}");
-        let name = format!("kcat-{}", self.clients.fetch_add(1, Ordering::Relaxed));
+        let name = self.client("kcat");
         let mut whole =
             vec!["--namespace", "default", "run", &name, &image, "--restart=Never", "--rm", "--attach"];
         whole.push("--quiet");
@@ -192,7 +209,7 @@ impl Bed {
 
     /// Begins to send records with kcat, from a Pod of its own.
     pub fn load(&self, bootstrap: &str, topic: &str) -> Result<crate::Load> {
-        let name = format!("load-{}", self.clients.fetch_add(1, Ordering::Relaxed));
+        let name = self.client("load");
         crate::Load::begin(self, &name, &format!("--image={KCAT_IMAGE}"), bootstrap, topic)
     }
 
@@ -215,6 +232,51 @@ impl Bed {
             let api: Api<K> = Api::namespaced(Client::try_from(config)?, namespace);
             Ok(api.get_opt(name).await?)
         })
+    }
+
+    /// The worker on which a Pod of the scenarios' namespace is.
+    pub fn node_of(&self, pod: &str) -> Result<String> {
+        let node = self.kubectl(&[
+            "--namespace",
+            NAMESPACE,
+            "get",
+            "pod",
+            pod,
+            "--output=jsonpath={.spec.nodeName}",
+        ])?;
+        ensure!(!node.is_empty(), "Pod {pod} is on no node");
+        Ok(node)
+    }
+
+    /// Stops or starts the machine that a worker is, with `docker stop` or `docker start`.
+    pub fn machine(&self, verb: &str, node: &str) -> Result<()> {
+        run(Command::new("docker").args([verb, node]), None).map(drop)
+    }
+
+    /// Kills the process of a Pod, as the kernel does when memory ends: nobody is told, and Kubernetes starts it again.
+    pub fn kill(&self, pod: &str) -> Result<()> {
+        let node = self.node_of(pod)?;
+        let uid = self.kubectl(&[
+            "--namespace",
+            NAMESPACE,
+            "get",
+            "pod",
+            pod,
+            "--output=jsonpath={.metadata.uid}",
+        ])?;
+        // The kubelet writes it with underscores into the names of control groups.
+        let find = format!("grep -ls {} /proc/[0-9]*/cgroup", uid.replace('-', "_"));
+        let kill = format!(
+            "for group in $({find}); do p=${{group%/cgroup}}; \
+             [ $(cat $p/comm) != taffrail ] || kill -9 ${{p#/proc/}}; done"
+        );
+        run(Command::new("docker").args(["exec", &node, "sh", "-c", &kill]), None).map(drop)
+    }
+
+    /// The API server's audit log so far: one request that changed something a line, as JSON, of operators only.
+    pub fn audit_log(&self) -> Result<String> {
+        let control_plane = format!("{}-control-plane", name());
+        run(Command::new("docker").args(["exec", &control_plane, "cat", layout::AUDIT_LOG]), None)
     }
 
     /// The path of the chart.
@@ -261,10 +323,19 @@ impl Bed {
 
 impl Drop for Bed {
     fn drop(&mut self) {
+        if is_kept() {
+            println!("the kind cluster {} stays", name());
+            return;
+        }
         if let Err(error) = run(&mut self.kind(&["delete", "cluster"]), None) {
             eprintln!("the kind cluster {} is left behind: {error:#}", name());
         }
     }
+}
+
+/// Whether `TAFFRAIL_E2E_KEEP` is set: the next run finds the cluster, and what the scenarios left in it.
+fn is_kept() -> bool {
+    std::env::var_os("TAFFRAIL_E2E_KEEP").is_some_and(|value| !value.is_empty())
 }
 
 fn name() -> String {

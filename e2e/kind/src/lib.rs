@@ -3,10 +3,16 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test says what it does")]
 
+mod acks;
 mod bed;
+mod conditions;
+mod layout;
 mod load;
 mod wait;
 
+pub use acks::{Acks, Written, fill};
 pub use bed::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE};
+pub use conditions::{broker_state, condition, settled};
+pub use layout::{WORKERS, ZONE};
 pub use load::{Load, PodWatch};
 pub use wait::wait;

@@ -19,6 +19,8 @@ const PACE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Load {
     child: Child,
+    /// What its lines begin with: no two producers send the same.
+    name: String,
     sender: JoinHandle<std::io::Result<u64>>,
     is_over: Arc<AtomicBool>,
 }
@@ -31,17 +33,17 @@ impl Load {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().context("kubectl has a standard input")?;
         let is_over = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&is_over);
+        let (told, prefix) = (Arc::clone(&is_over), name.to_owned());
         let sender = spawn(move || {
             let mut sent = 0_u64;
             while !told.load(Ordering::Relaxed) {
-                writeln!(stdin, "record-{sent:08}")?;
+                writeln!(stdin, "{prefix}-{sent:08}")?;
                 sent += 1;
                 sleep(PACE);
             }
             Ok(sent)
         });
-        Ok(Load { child, sender, is_over })
+        Ok(Load { child, name: name.to_owned(), sender, is_over })
     }
 
     /// Stops, and gives the lines that were sent; fails if one was not delivered.
@@ -52,7 +54,7 @@ impl Load {
         let told = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "kcat: {}: {told}", output.status);
         ensure!(!told.contains("elivery failed"), "a delivery error: {told}");
-        Ok((0..sent).map(|number| format!("record-{number:08}")).collect())
+        Ok((0..sent).map(|number| format!("{}-{number:08}", self.name)).collect())
     }
 }
 
@@ -103,6 +105,14 @@ impl PodWatch {
             }
         });
         Ok(PodWatch { child, seen })
+    }
+
+    /// Whether every Pod has had so many lives by now.
+    pub fn has_all_lived(&self, lives: usize) -> Result<Option<()>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let short: Vec<_> = seen.uids.iter().filter(|(_, uids)| uids.len() < lives).collect();
+        ensure!(!seen.uids.is_empty() && short.is_empty(), "not yet: {short:?}");
+        Ok(Some(()))
     }
 
     /// The most Pods that were down at once, how many lives each Pod had, and in which order they were told to stop.

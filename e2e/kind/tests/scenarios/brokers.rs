@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kind_e2e::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE, wait};
+use kind_e2e::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE, broker_state, condition, wait};
 use resources::{KafkaCluster, KafkaTopic};
 use serde_json::Value;
 
@@ -41,9 +41,9 @@ spec:
   partitions: 12
   replicas: 3
 ";
-const BOOTSTRAP: &str = "trio-bootstrap.kafka.svc:9092";
+pub(crate) const BOOTSTRAP: &str = "trio-bootstrap.kafka.svc:9092";
 /// A roll of three Pods, each of which Kubernetes makes again.
-const ROLL: Duration = Duration::from_secs(300);
+pub(crate) const ROLL: Duration = Duration::from_secs(300);
 
 pub(crate) fn install(bed: &Bed) -> Result<()> {
     bed.apply(TRIO)?;
@@ -256,7 +256,8 @@ fn one_was_hurt(bed: &Bed, watch: kind_e2e::PodWatch) -> Result<()> {
 
 pub(crate) fn roll_refused(bed: &Bed) -> Result<()> {
     // A Pod that cannot be scheduled is one that is missing.
-    bed.kubectl(&["cordon", &node(bed)?])?;
+    let node = bed.node_of("trio-broker-2")?;
+    bed.kubectl(&["cordon", &node])?;
     bed.kubectl(&["--namespace", NAMESPACE, "delete", "pod", "trio-broker-2", "--wait=false"])?;
     budget(bed, 0)?;
     let watch = bed.watch_pods("trio")?;
@@ -268,7 +269,7 @@ pub(crate) fn roll_refused(bed: &Bed) -> Result<()> {
         !stopped.iter().any(|pod| pod == "trio-broker-0" || pod == "trio-broker-1"),
         "a Pod was restarted that could not be spared: {lives:?}"
     );
-    bed.kubectl(&["uncordon", &node(bed)?])?;
+    bed.kubectl(&["uncordon", &node])?;
     settled(bed, ROLL)?;
     budget(bed, 1)
 }
@@ -323,7 +324,7 @@ pub(crate) fn reversed(bed: &Bed) -> Result<()> {
 pub(crate) fn shrinking_refused(bed: &Bed) -> Result<()> {
     scale(bed, 2)?;
     wait("a refusal", MINUTE, || {
-        let stalled = condition(bed, "Stalled")?;
+        let stalled = condition(bed, "trio", "Stalled")?;
         ensure!(stalled.contains("True ScaleDownBlocked") && stalled.contains("has 3 replicas"), "{stalled}");
         Ok(Some(()))
     })?;
@@ -433,7 +434,7 @@ pub(crate) fn replication_changed(bed: &Bed) -> Result<()> {
     Ok(())
 }
 
-fn patch(bed: &Bed, patch: &str) -> Result<()> {
+pub(crate) fn patch(bed: &Bed, patch: &str) -> Result<()> {
     bed.kubectl(&["--namespace", NAMESPACE, "patch", "tkc", "trio", "--type=merge", "--patch", patch])
         .map(drop)
 }
@@ -447,31 +448,16 @@ fn cluster(bed: &Bed) -> Result<KafkaCluster> {
     bed.get(NAMESPACE, "trio")?.context("KafkaCluster trio")
 }
 
-/// A condition of this generation as `Status Reason: message`.
-fn condition(bed: &Bed, name: &str) -> Result<String> {
-    let cluster = cluster(bed)?;
-    let generation = cluster.metadata.generation;
-    let conditions = cluster.status.unwrap_or_default().conditions;
-    let one = conditions.into_iter().find(|condition| condition.type_ == name).context("no condition")?;
-    ensure!(one.observed_generation == generation, "the operator has not seen this generation");
-    Ok(format!("{} {}: {}", one.status, one.reason, one.message))
-}
-
 fn ready(bed: &Bed) -> Result<String> {
-    condition(bed, "Ready")
+    condition(bed, "trio", "Ready")
 }
 
-/// Waits until this generation runs and nothing is on its way any more.
 fn settled(bed: &Bed, limit: Duration) -> Result<()> {
-    wait("Ready, and not Reconciling", limit, || {
-        let (ready, reconciling) = (ready(bed)?, condition(bed, "Reconciling")?);
-        ensure!(ready.starts_with("True") && reconciling.starts_with("False"), "{ready}; {reconciling}");
-        Ok(Some(()))
-    })
+    kind_e2e::settled(bed, "trio", limit)
 }
 
 /// Waits until the budget lets so many Pods go.
-fn budget(bed: &Bed, allowed: i32) -> Result<()> {
+pub(crate) fn budget(bed: &Bed, allowed: i32) -> Result<()> {
     use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
     wait("the budget", MINUTE, || {
         let budget: PodDisruptionBudget = bed.get(NAMESPACE, "trio")?.context("no budget")?;
@@ -480,14 +466,8 @@ fn budget(bed: &Bed, allowed: i32) -> Result<()> {
     })
 }
 
-fn node(bed: &Bed) -> Result<String> {
-    bed.kubectl(&["get", "nodes", "--output=jsonpath={.items[0].metadata.name}"])
-}
-
-/// What broker 0 says of itself and the cluster.
 fn state(bed: &Bed) -> Result<Value> {
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/trio-broker-0:9600/proxy/v1/state");
-    Ok(serde_json::from_str(&bed.kubectl(&["get", "--raw", &path])?)?)
+    broker_state(bed, "trio", 0)
 }
 
 fn controller(bed: &Bed) -> Result<i64> {
@@ -501,7 +481,7 @@ fn replicas(bed: &Bed) -> Result<BTreeMap<i64, i64>> {
 }
 
 /// The directory with which a broker votes.
-fn voter(bed: &Bed, id: i64) -> Result<Option<String>> {
+pub(crate) fn voter(bed: &Bed, id: i64) -> Result<Option<String>> {
     let quorum =
         bed.taffrail(&["quorum", "describe", "--bootstrap-server", BOOTSTRAP, "-o", "json"], None)?;
     let quorum: Value = serde_json::from_str(&quorum)?;
@@ -512,11 +492,11 @@ fn voter(bed: &Bed, id: i64) -> Result<Option<String>> {
 }
 
 /// All records of the topic.
-fn read(bed: &Bed) -> Result<std::collections::BTreeSet<String>> {
+pub(crate) fn read(bed: &Bed) -> Result<std::collections::BTreeSet<String>> {
     let arguments = ["consume", "flights", "--from-beginning", "--exit", "--bootstrap-server", BOOTSTRAP];
     Ok(bed.taffrail(&arguments, None)?.lines().map(str::to_owned).collect())
 }
 
-fn count(bed: &Bed) -> Result<usize> {
+pub(crate) fn count(bed: &Bed) -> Result<usize> {
     Ok(read(bed)?.len())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kind_e2e::{Bed, NAMESPACE, wait};
+use kind_e2e::{Bed, NAMESPACE, condition, wait};
 use resources::KafkaCluster;
 
 use crate::cluster::MINUTE;
@@ -17,7 +17,7 @@ metadata:
 spec:
   brokers:
     replicas: 3
-    rack: {topologyKey: topology.kubernetes.io/zone}
+    rack: {topologyKey: example.com/hall}
     storage: {persistent: {size: 1Gi}}
     resources: {requests: {cpu: 20m, memory: 64Mi}}
   controllers:
@@ -41,11 +41,11 @@ pub(crate) fn install(bed: &Bed) -> Result<()> {
     // A rack that nobody knows is said, and its brokers wait for it.
     bed.apply(SPLIT)?;
     wait("the missing label", MINUTE * 2, || {
-        let ready = condition(bed, "Ready")?;
-        ensure!(ready.contains("RackUnknown") && ready.contains("topology.kubernetes.io/zone"), "{ready}");
+        let ready = condition(bed, "split", "Ready")?;
+        ensure!(ready.contains("RackUnknown") && ready.contains("example.com/hall"), "{ready}");
         Ok(Some(()))
     })?;
-    bed.kubectl(&["label", "node", "--all", "topology.kubernetes.io/zone=west"])?;
+    bed.kubectl(&["label", "node", "--all", "example.com/hall=west"])?;
     settled(bed)?;
     ensure!(voters(bed)? == BTreeSet::from([1000, 1001, 1002]), "{:?}", voters(bed)?);
     for id in 0..3 {
@@ -116,21 +116,8 @@ fn voters(bed: &Bed) -> Result<BTreeSet<i32>> {
     Ok(status.controllers.context("no controllers in the status")?.voters.into_iter().collect())
 }
 
-fn condition(bed: &Bed, name: &str) -> Result<String> {
-    let cluster = cluster(bed)?;
-    let generation = cluster.metadata.generation;
-    let conditions = cluster.status.unwrap_or_default().conditions;
-    let one = conditions.into_iter().find(|condition| condition.type_ == name).context("no condition")?;
-    ensure!(one.observed_generation == generation, "the operator has not seen this generation");
-    Ok(format!("{} {}: {}", one.status, one.reason, one.message))
-}
-
 fn settled(bed: &Bed) -> Result<()> {
-    wait("Ready, and not Reconciling", MINUTE * 5, || {
-        let (ready, reconciling) = (condition(bed, "Ready")?, condition(bed, "Reconciling")?);
-        ensure!(ready.starts_with("True") && reconciling.starts_with("False"), "{ready}; {reconciling}");
-        Ok(Some(()))
-    })
+    kind_e2e::settled(bed, "split", MINUTE * 5)
 }
 
 fn read(bed: &Bed) -> Result<Vec<String>> {

@@ -1,9 +1,11 @@
-//! Scenarios of listeners and volumes: what a cluster asks of the Kubernetes around it. They share the cluster of one broker.
+//! Scenarios of listeners and volumes: what a cluster asks of the Kubernetes around it. Most share the cluster of one broker.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
-use kind_e2e::{Bed, NAMESPACE, wait};
+use kind_e2e::{Bed, NAMESPACE, condition, wait};
 use kube::ResourceExt;
 use resources::KafkaCluster;
 
@@ -11,6 +13,30 @@ use crate::cluster::{MINUTE, bootstrap, pod, ready};
 use crate::topics::consume;
 
 const CLAIM: &str = "data-demo-broker-0";
+/// A namespace that goes and comes back.
+const PLACE: &str = "kept";
+const KEPT_BOOTSTRAP: &str = "kept-bootstrap.kept.svc:9092";
+const KEPT: &str = "
+apiVersion: taffrail.dev/v1alpha1
+kind: KafkaCluster
+metadata:
+  name: kept
+spec:
+  brokers:
+    replicas: 3
+    storage: {persistent: {size: 1Gi}}
+    resources: {requests: {cpu: 20m, memory: 64Mi}}
+---
+apiVersion: taffrail.dev/v1alpha1
+kind: KafkaTopic
+metadata:
+  name: letters
+spec:
+  clusterRef: {name: kept}
+  partitions: 3
+  replicas: 3
+  deletionPolicy: Retain
+";
 
 pub(crate) fn listeners(bed: &Bed) -> Result<()> {
     let listeners = r#"{"spec": {"listeners": [
@@ -36,7 +62,7 @@ pub(crate) fn listeners(bed: &Bed) -> Result<()> {
     ensure!(read == records, "through the node's port {servers}: {read:?}");
 
     // The balancer has no address: nobody is sent there, and a condition says so.
-    let pending = condition(bed, "ListenersAdvertised")?;
+    let pending = condition(bed, "demo", "ListenersAdvertised")?;
     ensure!(
         pending.starts_with("False AddressPending") && pending.contains("Service demo-cloud-0"),
         "{pending}"
@@ -54,7 +80,7 @@ pub(crate) fn listeners(bed: &Bed) -> Result<()> {
     })?;
     ensure!(bootstrap_servers(bed, "cloud")?.as_deref() == Some("192.0.2.9:9095"), "status.listeners");
     wait("the condition", MINUTE, || {
-        Ok(condition(bed, "ListenersAdvertised")?.starts_with("True").then_some(()))
+        Ok(condition(bed, "demo", "ListenersAdvertised")?.starts_with("True").then_some(()))
     })?;
     ensure!(pod(bed)?.uid() == restarted.uid(), "an address restarted the Pod");
 
@@ -137,9 +163,54 @@ fn bootstrap_servers(bed: &Bed, listener: &str) -> Result<Option<String>> {
     Ok(listeners.into_iter().find(|one| one.name == listener).map(|one| one.bootstrap_servers))
 }
 
-fn condition(bed: &Bed, name: &str) -> Result<String> {
-    let cluster: KafkaCluster = bed.get(NAMESPACE, "demo")?.context("KafkaCluster demo")?;
-    let conditions = cluster.status.unwrap_or_default().conditions;
-    let one = conditions.into_iter().find(|condition| condition.type_ == name).context("no condition")?;
-    Ok(format!("{} {}: {}", one.status, one.reason, one.message))
+pub(crate) fn namespace_recreated(bed: &Bed) -> Result<()> {
+    bed.namespace(PLACE)?;
+    kept(bed)?;
+    let lines: String = (0..200).map(|number| format!("letter-{number:03}\n")).collect();
+    bed.taffrail(&["produce", "letters", "--bootstrap-server", KEPT_BOOTSTRAP], Some(&lines))?;
+    let (id, records) = (kept_id(bed)?, letters(bed)?);
+    let mut volumes = Vec::new();
+    for broker in 0..3 {
+        let claim: Option<PersistentVolumeClaim> = bed.get(PLACE, &format!("data-kept-broker-{broker}"))?;
+        volumes.push(claim.and_then(|claim| claim.spec?.volume_name).context("a claim without a volume")?);
+    }
+    let reclaim = |volume: &str, policy: &str| {
+        let patch = format!(r#"{{"spec": {{"persistentVolumeReclaimPolicy": "{policy}"}}}}"#);
+        bed.kubectl(&["patch", "pv", volume, "--patch", &patch])
+    };
+    volumes.iter().try_for_each(|volume| reclaim(volume, "Retain").map(drop))?;
+    bed.kubectl(&["delete", "namespace", PLACE, "--timeout=120s"])?;
+    // Whoever keeps volumes says for whom: for the claim of that name, whoever makes it.
+    for volume in &volumes {
+        let free = r#"{"spec": {"claimRef": {"uid": null, "resourceVersion": null}}}"#;
+        bed.kubectl(&["patch", "pv", volume, "--type=merge", "--patch", free])?;
+    }
+    bed.namespace(PLACE)?;
+    kept(bed)?;
+    ensure!(kept_id(bed)? == id, "cluster {id} became {}", kept_id(bed)?);
+    ensure!(letters(bed)? == records, "other records than before");
+    volumes.iter().try_for_each(|volume| reclaim(volume, "Delete").map(drop))?;
+    bed.kubectl(&["delete", "namespace", PLACE, "--timeout=120s"]).map(drop)
+}
+
+/// Applies the cluster that is kept, and waits until it serves.
+fn kept(bed: &Bed) -> Result<()> {
+    bed.kubectl_with(&["--namespace", PLACE, "apply", "-f", "-"], Some(KEPT))?;
+    for object in ["kafkacluster/kept", "kafkatopic/letters"] {
+        let wait = ["wait", "--for=condition=Ready", object, "--timeout=180s"];
+        bed.kubectl(&[&["--namespace", PLACE], &wait[..]].concat())?;
+    }
+    Ok(())
+}
+
+fn kept_id(bed: &Bed) -> Result<String> {
+    let cluster: KafkaCluster = bed.get(PLACE, "kept")?.context("KafkaCluster kept")?;
+    cluster.status.and_then(|status| status.cluster_id).context("no cluster id")
+}
+
+fn letters(bed: &Bed) -> Result<BTreeSet<String>> {
+    let consume = ["consume", "letters", "--from-beginning", "--exit", "--bootstrap-server", KEPT_BOOTSTRAP];
+    let read: BTreeSet<_> = bed.taffrail(&consume, None)?.lines().map(str::to_owned).collect();
+    ensure!(read.len() == 200, "{} records of 200", read.len());
+    Ok(read)
 }

@@ -1,0 +1,107 @@
+//! Scenarios of the operator itself: several of them, and one that has nothing to do. They share the cluster of three brokers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, settled, wait};
+use resources::KafkaCluster;
+use serde_json::Value;
+
+use crate::cluster::MINUTE;
+
+const DEPLOYMENT: &str = "deployment/taffrail-operator";
+/// As long as a Lease is held by one that is no more, and the time to look at everything.
+const TAKEOVER_MAX: Duration = Duration::from_secs(20);
+
+pub(crate) fn leader_killed(bed: &Bed) -> Result<()> {
+    operators(bed, 2)?;
+    let leader = leader(bed)?;
+    let kill = ["delete", "pod", &leader, "--grace-period=0", "--force"];
+    bed.kubectl(&[&["--namespace", OPERATOR_NAMESPACE], &kill[..]].concat())?;
+    let begun = Instant::now();
+    let patch = r#"{"spec": {"config": {"log.retention.hours": 72}}}"#;
+    bed.kubectl(&["--namespace", NAMESPACE, "patch", "tkc", "trio", "--type=merge", "--patch", patch])?;
+    wait("the other operator", MINUTE, || {
+        let cluster: KafkaCluster = bed.get(NAMESPACE, "trio")?.context("KafkaCluster trio")?;
+        let seen = cluster.status.and_then(|status| status.observed_generation);
+        Ok((seen == cluster.metadata.generation).then_some(()))
+    })?;
+    let after = begun.elapsed();
+    ensure!(after < TAKEOVER_MAX, "acted on after {after:?}");
+    ensure!(self::leader(bed)? != leader, "the one that was killed holds the Lease");
+    println!("acted on after {:.1} s", after.as_secs_f64());
+    settled(bed, "trio", MINUTE * 5)?;
+    operators(bed, 1)
+}
+
+pub(crate) fn quiet(bed: &Bed) -> Result<()> {
+    nothing_written(bed, MINUTE * 3)
+}
+
+/// Waits, and sees in the audit log that no operator wrote anything but its Lease.
+pub(crate) fn nothing_written(bed: &Bed, long: Duration) -> Result<()> {
+    // What is on its way comes to its end.
+    wait("the operator to have nothing to do", MINUTE * 3, || {
+        let before = Written::so_far(bed)?.others.len();
+        std::thread::sleep(MINUTE / 3);
+        Ok((Written::so_far(bed)?.others.len() == before).then_some(()))
+    })?;
+    let before = Written::so_far(bed)?;
+    std::thread::sleep(long);
+    let after = Written::so_far(bed)?;
+    let written = &after.others[before.others.len()..];
+    ensure!(written.is_empty(), "with nothing to do {} requests: {written:#?}", written.len());
+    // A log that is empty proves nothing.
+    let renewals = after.leases - before.leases;
+    ensure!(renewals > 0, "the audit log does not even know of the Lease");
+    println!("{} s: {renewals} renewals of the Lease, nothing else", long.as_secs());
+    Ok(())
+}
+
+/// What operators have changed so far, as the API server's audit log has it.
+#[derive(Debug)]
+struct Written {
+    /// Requests that concern the Lease.
+    leases: usize,
+    /// All the others, each as one line.
+    others: Vec<String>,
+}
+
+impl Written {
+    fn so_far(bed: &Bed) -> Result<Written> {
+        let mut written = Written { leases: 0, others: Vec::new() };
+        for line in bed.audit_log()?.lines() {
+            let entry: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+            let of = &entry["objectRef"];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            match of["resource"].as_str() {
+                Some("leases") => written.leases += 1,
+                resource => written.others.push(format!(
+                    "{} {} {} {}/{} {}",
+                    text(&entry["requestReceivedTimestamp"]),
+                    text(&entry["verb"]),
+                    resource.unwrap_or_default(),
+                    text(&of["namespace"]),
+                    text(&of["name"]),
+                    text(&of["subresource"]),
+                )),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Waits until so many operators are ready.
+pub(crate) fn operators(bed: &Bed, replicas: usize) -> Result<()> {
+    let ours = ["--namespace", OPERATOR_NAMESPACE];
+    bed.kubectl(&[&ours[..], &["scale", DEPLOYMENT, &format!("--replicas={replicas}")]].concat())?;
+    bed.kubectl(&[&ours[..], &["rollout", "status", DEPLOYMENT, "--timeout=90s"]].concat()).map(drop)
+}
+
+/// The operator that works.
+fn leader(bed: &Bed) -> Result<String> {
+    let lease: Option<Lease> = bed.get(OPERATOR_NAMESPACE, "taffrail-operator")?;
+    let lease = lease.and_then(|lease| lease.spec).context("no Lease")?;
+    lease.holder_identity.filter(|holder| !holder.is_empty()).context("nobody holds the Lease")
+}
