@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::listeners::{KafkaListener, default_listeners, validate_listeners};
+use crate::template::Template;
 use crate::topic_namespaces::TopicNamespaces;
 use crate::{ConfigValues, SpecError};
 
@@ -34,6 +35,7 @@ pub type ResourceRequirements = v1::ResourceRequirements;
     category = "taffrail",
     namespaced,
     status = "KafkaClusterStatus",
+    doc = "A Kafka cluster: brokers, the nodes that vote in its metadata quorum, and where clients reach them. The operator turns it into StatefulSets and Services, and restarts, scales and heals them without losing acknowledged records.",
     scale = r#"{"specReplicasPath":".spec.brokers.replicas","statusReplicasPath":".status.replicas","labelSelectorPath":".status.selector"}"#,
     derive = "PartialEq",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
@@ -59,7 +61,7 @@ pub struct KafkaClusterSpec {
     /// removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controllers: Option<Controllers>,
-    /// The ports for clients.
+    /// The ports for clients; without it one, `{name: plain, port: 9092, type: internal}`.
     #[serde(default = "default_listeners")]
     #[schemars(length(min = 1, max = 16), extend(
         "x-kubernetes-list-type" = "map",
@@ -70,7 +72,8 @@ pub struct KafkaClusterSpec {
         }],
     ))]
     pub listeners: Vec<KafkaListener>,
-    /// Broker configurations by Kafka's names.
+    /// Broker configurations by Kafka's names: text, numbers or booleans. One that no broker knows is refused, as are those that
+    /// follow from other fields.
     #[serde(default, skip_serializing_if = "ConfigValues::is_empty")]
     pub config: ConfigValues,
     /// How changes reach Pods that run.
@@ -104,7 +107,8 @@ pub enum Approval {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Brokers {
-    /// How many.
+    /// How many brokers there are; 3 survive the loss of one. Brokers that are added get their share of the replicas, and those
+    /// that are removed are emptied first. `kubectl scale` changes it.
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: i32,
     /// Where they keep their data.
@@ -112,6 +116,9 @@ pub struct Brokers {
     /// What each of them requests and is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+    /// What is added to their Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
     /// Where each of them stands, so that the replicas of a partition stand apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rack: Option<Rack>,
@@ -145,6 +152,9 @@ pub struct Controllers {
     /// What each of them requests and is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
+    /// What is added to their Pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
 }
 
 /// How replicas are spread over the brokers.
@@ -360,11 +370,13 @@ impl KafkaClusterSpec {
             return Err(SpecError::new(&["spec", "brokers", "replicas"], problem));
         }
         self.brokers.storage.validate("brokers")?;
+        self.brokers.template.iter().try_for_each(|template| template.validate("brokers"))?;
         if let Some(controllers) = &self.controllers {
             if ![1, 3, 5].contains(&controllers.replicas) {
                 return Err(SpecError::new(&["spec", "controllers", "replicas"], "write 1, 3 or 5"));
             }
             controllers.storage.validate("controllers")?;
+            controllers.template.iter().try_for_each(|template| template.validate("controllers"))?;
         }
         validate_listeners(&self.listeners)?;
         self.topic_namespaces.validate()?;

@@ -245,7 +245,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// The field that was meant, among those that are written beside it and those that may be.
 fn config_nearest(field: &str, known: &[String]) -> Option<String> {
-    const OPTIONAL: [&str; 29] = [
+    const OPTIONAL: [&str; 40] = [
         "image",
         "brokers",
         "config",
@@ -275,6 +275,17 @@ fn config_nearest(field: &str, known: &[String]) -> Option<String> {
         "topologyKey",
         "topicNamespaces",
         "selector",
+        "template",
+        "pod",
+        "metadata",
+        "affinity",
+        "tolerations",
+        "nodeSelector",
+        "topologySpreadConstraints",
+        "priorityClassName",
+        "securityContext",
+        "terminationGracePeriodSeconds",
+        "annotations",
     ];
     let all = known.iter().map(String::as_str).chain(OPTIONAL);
     all.map(|name| (distance(field, name), name))

@@ -19,6 +19,7 @@ use crate::{ConfigValues, SpecError};
     category = "taffrail",
     namespaced,
     status = "KafkaTopicStatus",
+    doc = "A topic of a Kafka cluster. The operator creates it, keeps its partitions, replicas and configurations as they are written here, and deletes it with its resource.",
     derive = "PartialEq",
     printcolumn = r#"{"name":"Cluster","type":"string","jsonPath":".spec.clusterRef.name"}"#,
     printcolumn = r#"{"name":"Partitions","type":"integer","jsonPath":".spec.partitions"}"#,

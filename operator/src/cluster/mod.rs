@@ -5,6 +5,7 @@ mod execute;
 mod listeners;
 mod observe;
 mod plan;
+mod refusals;
 mod status;
 mod validate;
 
@@ -20,8 +21,14 @@ use kube::{Api, Client, ResourceExt};
 use resources::{KafkaCluster, KafkaClusterStatus};
 use serde_json::json;
 
+use observe::Observed;
+use plan::Plan;
+use validate::ValidCluster;
+
 use crate::names;
 use crate::run::Context;
+
+pub(crate) use refusals::Refusals;
 
 /// Nodes are asked this often while something is under way; Kubernetes itself is watched.
 const UNDER_WAY: Duration = Duration::from_secs(1);
@@ -36,6 +43,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     // The cache may be older than what this operator wrote; a cluster's id must not be.
     let Some(cluster) = clusters.get_opt(&name).await? else {
         context.backoff.forget(&cached.uid().unwrap_or_default());
+        context.refusals.forget(&cached.uid().unwrap_or_default());
         context.pulse.forget(&ObjectRef::from_obj(cached));
         context.metrics.forget(&namespace, &name);
         return Ok(Action::await_change());
@@ -43,6 +51,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     let uid = cluster.uid().unwrap_or_default();
     if cluster.metadata.deletion_timestamp.is_some() {
         context.backoff.forget(&uid);
+        context.refusals.forget(&uid);
         context.pulse.forget(&ObjectRef::from_obj(cached));
         context.kafka.forget(&names::own_servers(&namespace, &name));
         context.metrics.forget(&namespace, &name);
@@ -61,10 +70,14 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     let observed =
         Box::pin(observe::observe(&context.client, &context.kafka, &cluster)).await.context("observing")?;
     let valid = validate::validate(&cluster, observed.image(), &context.image);
-    let planned = match &valid {
+    let mut planned = match &valid {
         Ok(valid) => plan::plan(valid, &before, &observed, &client::node::new_cluster_id()?),
         Err(invalid) => Err(invalid.clone()),
     };
+    if let Ok(plan) = &mut planned {
+        let refused = context.refusals.of(&uid, cluster.metadata.generation, plan);
+        plan.blocked = plan.blocked.take().or(refused);
+    }
     let outcome = match (&valid, &planned) {
         (Ok(valid), Ok(plan)) => Ok((valid, plan)),
         (Err(blocked), _) | (_, Err(blocked)) => Err(blocked),
@@ -74,13 +87,11 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     if status != before {
         write_status(&context.client, &cluster, &status).await.context("writing the status")?;
     }
-    let steps = planned.map(|plan| plan.steps).unwrap_or_default();
-    for step in &steps {
-        Box::pin(execute::execute(context, &cluster, &observed, step))
-            .await
-            .with_context(|| step.to_string())?;
-        tracing::info!(namespace, name, step = %step, "done");
+    let steps = planned.as_ref().map(|plan| plan.steps.clone()).unwrap_or_default();
+    if let Ok((valid, plan)) = outcome {
+        Box::pin(carry_out(context, &cluster, &observed, valid, plan, &status)).await?;
     }
+    context.refusals.forget(&uid);
     context.backoff.forget(&uid);
     let is_settled = steps.is_empty()
         && status.conditions.iter().any(|one| one.type_ == "Reconciling" && one.status == "False");
@@ -94,6 +105,34 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
         false => context.pulse.forget(&ObjectRef::from_obj(&cluster)),
     }
     Ok(Action::requeue(if is_settled { AT_REST } else { UNDER_WAY }))
+}
+
+/// What Kubernetes refuses for good is told in the status, beside being tried again.
+async fn carry_out(
+    context: &Context,
+    cluster: &KafkaCluster,
+    observed: &Observed,
+    valid: &ValidCluster,
+    plan: &Plan,
+    said: &KafkaClusterStatus,
+) -> anyhow::Result<()> {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    for step in &plan.steps {
+        let Err(error) = Box::pin(execute::execute(context, cluster, observed, step)).await else {
+            tracing::info!(namespace, name, step = %step, "done");
+            continue;
+        };
+        let uid = cluster.uid().unwrap_or_default();
+        if let Some(blocked) = context.refusals.note(&uid, cluster.metadata.generation, step, &error) {
+            let refused = Plan { blocked: Some(blocked), ..plan.clone() };
+            let status = status::status(cluster, Ok((valid, &refused)), observed, &Time(Timestamp::now()));
+            if status != *said {
+                write_status(&context.client, cluster, &status).await.context("writing the status")?;
+            }
+        }
+        return Err(error.context(step.to_string()));
+    }
+    Ok(())
 }
 
 async fn write_status(

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use config::node::{Address, Listener, LogFormat, Logging, Peer, Role};
 use kube::ResourceExt;
 use resources::{
-    CONTROLLERS_FROM, CONTROLLERS_MAX, KafkaCluster, KafkaClusterSpec, ListenerType, NodePlace, VOTERS_MAX,
-    node_config, voters,
+    CONTROLLERS_FROM, CONTROLLERS_MAX, KafkaCluster, KafkaClusterSpec, ListenerType, NodePlace, Template,
+    VOTERS_MAX, node_config, voters,
 };
 use serde_json::{Value, json};
 
@@ -110,8 +110,9 @@ pub(crate) fn validate(
             .map_err(|error| Blocked { reason: "InvalidConfig", message: error.to_string() })
     };
     let restarted_at = cluster.annotations().get(names::RESTARTED_AT);
-    let pod_hash = |config_map: &str, resources: Value, ephemeral: Value| {
+    let pod_hash = |config_map: &str, resources: Value, ephemeral: Value, template: &Option<Template>| {
         let mut inputs = vec![json!(image), json!(config_map), resources, ephemeral];
+        inputs.extend(template.as_ref().map(|template| json!(template)));
         inputs.extend(restarted_at.map(|text| json!(text)));
         names::hash(&Value::from(inputs).to_string())
     };
@@ -123,13 +124,19 @@ pub(crate) fn validate(
     let controllers = spec.controllers.clone().map(|spec| {
         let yaml = render(&[Role::Controller])?;
         let config_map = format!("{name}-config-{}", names::hash(&yaml));
-        let pod_hash = pod_hash(&config_map, json!(spec.resources), json!(spec.storage.ephemeral));
+        let (resources, ephemeral) = (json!(spec.resources), json!(spec.storage.ephemeral));
+        let pod_hash = pod_hash(&config_map, resources, ephemeral, &spec.template);
         Ok(Controllers { spec, yaml, config_map, pod_hash })
     });
     Ok(ValidCluster {
         uid: cluster.uid().unwrap_or_default(),
         spec: spec.clone(),
-        pod_hash: pod_hash(&config_map, json!(spec.brokers.resources), json!(spec.brokers.storage.ephemeral)),
+        pod_hash: pod_hash(
+            &config_map,
+            json!(spec.brokers.resources),
+            json!(spec.brokers.storage.ephemeral),
+            &spec.brokers.template,
+        ),
         controllers: controllers.transpose()?,
         approved: cluster.annotations().get(names::APPROVE).cloned(),
         broker_yaml,

@@ -33,6 +33,7 @@ const RULES: [Rule; 3] = [
             "/election.rs",
             "/hooks.rs",
             "/namespaces.rs",
+            "/refusals.rs",
             "/run.rs",
             "/watches.rs",
         ],

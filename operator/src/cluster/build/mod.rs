@@ -4,6 +4,7 @@ mod budget;
 mod config_map;
 mod services;
 mod stateful_set;
+mod template;
 
 use serde_json::{Value, json};
 

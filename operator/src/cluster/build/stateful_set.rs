@@ -1,9 +1,9 @@
 //! The StatefulSets, of the brokers and of dedicated controllers. The operator restarts Pods itself (`OnDelete`), because only it can know when.
 
-use resources::{CONTROLLERS_FROM, ResourceRequirements, Storage};
+use resources::{CONTROLLERS_FROM, PodTemplate, ResourceRequirements, Storage, Template};
 use serde_json::{Value, json};
 
-use super::{Kind, Moment, Resource};
+use super::{Kind, Moment, Resource, template};
 use crate::cluster::validate::ValidCluster;
 use crate::names;
 
@@ -17,6 +17,7 @@ pub(super) fn brokers(cluster: &ValidCluster, moment: Moment) -> Resource {
         pod_hash: &cluster.pod_hash,
         storage: &brokers.storage,
         resources: brokers.resources.as_ref(),
+        template: pod_template(brokers.template.as_ref()),
         is_broker: true,
     };
     build(cluster, &pool, moment.replicas).annotated(names::SPREAD, &moment.spread.to_string())
@@ -32,6 +33,7 @@ pub(super) fn controllers(cluster: &ValidCluster, moment: Moment) -> Option<Reso
         pod_hash: &controllers.pod_hash,
         storage: &controllers.spec.storage,
         resources: controllers.spec.resources.as_ref(),
+        template: pod_template(controllers.spec.template.as_ref()),
         is_broker: false,
     };
     Some(build(cluster, &pool, moment.controllers))
@@ -45,7 +47,12 @@ struct Pool<'a> {
     pod_hash: &'a str,
     storage: &'a Storage,
     resources: Option<&'a ResourceRequirements>,
+    template: Option<&'a PodTemplate>,
     is_broker: bool,
+}
+
+fn pod_template(template: Option<&Template>) -> Option<&PodTemplate> {
+    template?.pod.as_ref()
 }
 
 fn build(cluster: &ValidCluster, pool: &Pool<'_>, replicas: i32) -> Resource {
@@ -57,10 +64,7 @@ fn build(cluster: &ValidCluster, pool: &Pool<'_>, replicas: i32) -> Resource {
         "selector": { "matchLabels": names::component_labels(&cluster.name, pool.component) },
         "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
         "template": {
-            "metadata": {
-                "labels": names::labels_of(&cluster.name, pool.component),
-                "annotations": { names::POD_HASH: pool.pod_hash },
-            },
+            "metadata": metadata(cluster, pool),
             "spec": pod(cluster, pool),
         },
     });
@@ -108,7 +112,7 @@ fn pod(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {
         let space = ephemeral.size_limit.as_ref().map_or(json!({}), |limit| json!({ "sizeLimit": limit }));
         volumes.push(json!({ "name": "data", "emptyDir": space }));
     }
-    json!({
+    let mut pod = json!({
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": 60,
@@ -120,9 +124,45 @@ fn pod(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": { "type": "RuntimeDefault" },
         },
+        "topologySpreadConstraints": spread(cluster, pool),
         "containers": [container(cluster, pool)],
         "volumes": volumes,
-    })
+    });
+    if let Some(template) = pool.template {
+        template::add(&mut pod, template);
+    }
+    pod
+}
+
+fn metadata(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {
+    let mut metadata = json!({
+        "labels": names::labels_of(&cluster.name, pool.component),
+        "annotations": { names::POD_HASH: pool.pod_hash },
+    });
+    if let Some(more) = pool.template.and_then(|template| template.metadata.as_ref()) {
+        template::merge(&mut metadata, &json!(more));
+    }
+    metadata
+}
+
+/// One to a node, and evenly over racks, as far as that goes: a Pod that can run nowhere else still runs.
+fn spread(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {
+    let own = json!({ "matchLabels": names::component_labels(&cluster.name, pool.component) });
+    let wanted = pool.template.and_then(|template| template.topology_spread_constraints.as_ref());
+    if let Some(wanted) = wanted {
+        let with_selector = wanted.iter().map(|constraint| {
+            let mut constraint = json!(constraint);
+            if constraint.get("labelSelector").is_none() {
+                constraint["labelSelector"] = own.clone();
+            }
+            constraint
+        });
+        return with_selector.collect();
+    }
+    let rack = cluster.spec.brokers.rack.as_ref().map(|rack| rack.topology_key.as_str());
+    let keys = ["kubernetes.io/hostname"].into_iter().chain(rack);
+    let over = |key: &str| json!({ "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": own });
+    keys.map(over).collect()
 }
 
 fn container(cluster: &ValidCluster, pool: &Pool<'_>) -> Value {

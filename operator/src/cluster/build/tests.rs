@@ -10,7 +10,11 @@ use crate::cluster::listeners::Told;
 use crate::cluster::validate::validate;
 
 fn rendered(storage: &Value) -> String {
-    let cluster: KafkaCluster = serde_json::from_value(json!({
+    rendered_with(storage, |_| {})
+}
+
+fn rendered_with(storage: &Value, change: impl FnOnce(&mut Value)) -> String {
+    let mut body = json!({
         "apiVersion": "taffrail.dev/v1alpha1",
         "kind": "KafkaCluster",
         "metadata": { "name": "demo", "namespace": "kafka", "uid": "u-1" },
@@ -22,8 +26,9 @@ fn rendered(storage: &Value) -> String {
             },
             "config": { "num.partitions": 3 },
         },
-    }))
-    .expect("a KafkaCluster");
+    });
+    change(&mut body);
+    let cluster: KafkaCluster = serde_json::from_value(body).expect("a KafkaCluster");
     let valid = validate(&cluster, None, "taffrail:1").expect("is valid");
     let documents =
         build(&valid, Moment { replicas: 1, controllers: 3, spread: 1, is_closed: false }, &Told::default())
@@ -58,4 +63,32 @@ fn children_on_volumes() {
 #[test]
 fn children_without_volumes() {
     compare("ephemeral.yaml", &rendered(&json!({ "ephemeral": { "sizeLimit": "1Gi" } })));
+}
+
+#[test]
+fn children_with_templates() {
+    let change = |body: &mut Value| {
+        body["spec"]["brokers"]["rack"] = json!({ "topologyKey": "topology.kubernetes.io/zone" });
+        body["spec"]["brokers"]["template"] = json!({ "pod": {
+            "metadata": { "labels": { "team": "orders" }, "annotations": { "example.com/cost": "7" } },
+            "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{ "matchExpressions": [{ "key": "disk", "operator": "In", "values": ["fast"] }] }],
+            } } },
+            "tolerations": [{ "key": "kafka", "operator": "Exists", "effect": "NoSchedule" }],
+            "nodeSelector": { "kubernetes.io/os": "linux" },
+            "priorityClassName": "high",
+            "securityContext": { "fsGroup": 2000, "supplementalGroups": [3000] },
+            "terminationGracePeriodSeconds": 120,
+        } });
+        body["spec"]["controllers"] = json!({
+            "replicas": 3,
+            "storage": { "ephemeral": {} },
+            "template": { "pod": { "topologySpreadConstraints": [{
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "DoNotSchedule",
+            }] } },
+        });
+    };
+    compare("templates.yaml", &rendered_with(&json!({ "ephemeral": {} }), change));
 }

@@ -106,7 +106,7 @@ fn would_be_right(cluster: &ValidCluster, observed: &Observed, id: i32) -> Optio
 pub(crate) fn outdated(cluster: &ValidCluster, broker: &Broker) -> Option<&'static str> {
     let pod = broker.pod.as_ref()?;
     if pod_hash(pod) != Some(cluster.pod_hash_of(broker.id)) {
-        return Some("its image, configuration or resources changed");
+        return Some("its image, configuration, resources or template changed");
     }
     if pod.annotations().contains_key(names::REPLACE) {
         return Some("it is annotated taffrail.dev/delete-pod-and-pvc");

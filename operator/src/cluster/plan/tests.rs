@@ -14,6 +14,7 @@ use super::super::validate::{ValidCluster, validate};
 use super::{Blocked, Plan, Resource, Step, names, plan};
 
 mod namespaces;
+mod templates;
 
 const NEW_ID: &str = "newnewnewnewnewnewneww";
 
@@ -330,7 +331,7 @@ fn a_new_configuration_reaches_the_pod_step_by_step() {
     assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
     close(&mut observed, &wanted);
     let third = steps(&wanted, &settled, &observed);
-    assert_eq!(third, ["delete Pod demo-broker-0: its image, configuration or resources changed"]);
+    assert_eq!(third, ["delete Pod demo-broker-0: its image, configuration, resources or template changed"]);
 
     // Kubernetes made the new one; nobody reads the old ConfigMap any more, and the budget opens.
     observed.brokers = all_of(&valid(&wanted), Some("old")).brokers;
@@ -791,7 +792,7 @@ fn controllers_are_restarted_before_brokers_behind_a_closed_budget() {
     close(&mut observed, &wanted);
     assert_eq!(
         steps(&wanted, &settled, &observed),
-        ["delete Pod demo-controller-1001: its image, configuration or resources changed"]
+        ["delete Pod demo-controller-1001: its image, configuration, resources or template changed"]
     );
     observed.controllers[1].gate = Gate::Refused("2 voters are needed".to_owned());
     assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
