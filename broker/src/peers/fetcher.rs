@@ -23,6 +23,8 @@ use crate::partitions::Partition;
 const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 /// A fetcher with nothing to ask looks again at the latest then.
 const IDLE: Duration = Duration::from_millis(500);
+/// Up to so much is written by the task that received it, as a producer's batches are: about a millisecond's work.
+const INLINE_BYTES_MAX: usize = 1 << 20;
 /// The timestamps that ask for the ends of a log.
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -200,16 +202,12 @@ impl Fetcher {
                     ErrorCode::OffsetOutOfRange => (self.out_of_range(&partition, &fetch).await, Vec::new()),
                     _ => read(data),
                 };
+                let one = Told { partition, fetch, answer, batches };
                 if let Some(limits) = &limits {
-                    let bytes = batches.iter().map(|batch| batch.bytes().len()).sum();
-                    self.shared.throttle.took(limits, id, self.shared.me(), bytes);
+                    self.shared.throttle.took(limits, id, self.shared.me(), one.bytes());
                 }
-                let bytes = batches.iter().map(|batch| batch.bytes().len() as u64).sum();
-                let records = batches.iter().map(|batch| batch.header().summary().record_count);
-                self.shared
-                    .copying
-                    .took_in(records.map(|count| u64::from(count.unsigned_abs())).sum(), bytes);
-                told.push(Told { partition, fetch, answer, batches });
+                self.shared.copying.took_in(one.records(), one.bytes() as u64);
+                told.push(one);
             }
         }
         // Those that the answer leaves out have nothing new.
@@ -272,12 +270,34 @@ impl Fetcher {
             return;
         }
         let wall = self.shared.wall;
+        // A thread of its own for each small answer would cost more than writing it.
+        let is_quick = told.iter().all(Told::is_appended)
+            && told.iter().map(Told::bytes).sum::<usize>() <= INLINE_BYTES_MAX;
         let work = move || {
             for Told { partition, fetch, answer, batches } in told {
                 partition.fetched(wall.now(), fetch.id, answer, &batches);
             }
         };
-        self.shared.blocking.run(work).await;
+        match is_quick {
+            true => work(),
+            false => self.shared.blocking.run(work).await,
+        }
+    }
+}
+
+impl Told {
+    /// Whether nothing is done but writing to the end of the log, as for a producer.
+    fn is_appended(&self) -> bool {
+        matches!(self.answer, FetchAnswer::Records { .. })
+    }
+
+    fn records(&self) -> u64 {
+        let counts = self.batches.iter().map(|batch| batch.header().summary().record_count);
+        counts.map(|count| u64::from(count.unsigned_abs())).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.bytes().len()).sum()
     }
 }
 
