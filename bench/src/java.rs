@@ -18,6 +18,8 @@ pub(crate) struct Latency {
 pub(crate) struct Load<'a> {
     pub(crate) topic: &'a str,
     pub(crate) records: u64,
+    /// The first of them, which only warm the client up: a JVM compiles for seconds what it will run.
+    pub(crate) warm_up: u64,
     /// Records a second; as many as it can if there is no number.
     pub(crate) rate: Option<u64>,
     pub(crate) linger_ms: u64,
@@ -32,12 +34,14 @@ pub(crate) struct Produced {
 
 /// `ProducerPerformance` as fast as it can: MB (10^6 bytes) per second.
 pub(crate) fn produce_mb_s(programs: &Programs, bootstrap: &str, topic: &str, records: u64) -> Result<f64> {
-    Ok(produce(programs, bootstrap, Load { topic, records, rate: None, linger_ms: 5 })?.mb_s)
+    Ok(produce(programs, bootstrap, Load { topic, records, warm_up: 0, rate: None, linger_ms: 5 })?.mb_s)
 }
 
 /// `ProducerPerformance`: 1 KiB records, acks=all, batches of up to 64 KiB. It ends with an error if a delivery fails.
+/// The last line that it prints leaves out what warms up (KIP-1052).
 pub(crate) fn produce(programs: &Programs, bootstrap: &str, load: Load<'_>) -> Result<Produced> {
     let records = load.records.to_string();
+    let warm_up = load.warm_up.to_string();
     let rate = load.rate.map_or("-1".to_owned(), |rate| rate.to_string());
     let linger = format!("linger.ms={}", load.linger_ms);
     let output = programs.java_tool(
@@ -51,6 +55,8 @@ pub(crate) fn produce(programs: &Programs, bootstrap: &str, load: Load<'_>) -> R
             &records,
             "--record-size",
             "1024",
+            "--warmup-records",
+            &warm_up,
             "--throughput",
             &rate,
             "--command-property",

@@ -30,8 +30,6 @@ enum Victim {
 }
 
 impl Victim {
-    const ALL: [Victim; 3] = [Victim::Leader, Victim::Controller, Victim::Both];
-
     const fn name(self) -> &'static str {
         match self {
             Victim::Leader => "the leader",
@@ -43,18 +41,15 @@ impl Victim {
 
 pub(crate) fn crash(programs: &Programs, systems: &mut Systems, _rounds: usize) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for victim in Victim::ALL {
-        let measure = format!("kill -9 of {}: longest gap", victim.name());
-        figures.extend(row("P12", measure, (programs, systems), (victim, Signal::KILL), 1.0)?);
+    for (how, signal, most, victims) in [
+        ("kill -9", Signal::KILL, 1.0, &[Victim::Leader, Victim::Controller, Victim::Both][..]),
+        ("SIGSTOP", Signal::STOP, 5.0, &[Victim::Leader, Victim::Both]),
+    ] {
+        for victim in victims {
+            let measure = format!("{how} of {}: longest gap", victim.name());
+            figures.extend(row("P12", measure, (programs, systems), (*victim, signal), most)?);
+        }
     }
-    let fault = (Victim::Leader, Signal::STOP);
-    figures.extend(row(
-        "P12",
-        "SIGSTOP of the leader: longest gap".to_owned(),
-        (programs, systems),
-        fault,
-        5.0,
-    )?);
     Ok(figures)
 }
 

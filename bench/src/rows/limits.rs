@@ -56,7 +56,7 @@ fn run(programs: &Programs, name: Name, bytes: u64) -> Result<Outcome> {
 
 fn load(programs: &Programs, system: &System) -> Result<Outcome> {
     librdkafka::create(&system.bootstrap, TOPIC)?;
-    let load = Load { topic: TOPIC.name, records: RECORDS, rate: None, linger_ms: 5 };
+    let load = Load { topic: TOPIC.name, records: RECORDS, warm_up: 0, rate: None, linger_ms: 5 };
     thread::scope(|scope| {
         let consumer = scope
             .spawn(|| librdkafka::consume_mb_s(&system.bootstrap, TOPIC.name, TOPIC.partitions, RECORDS));

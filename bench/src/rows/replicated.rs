@@ -9,14 +9,16 @@ use crate::report::{Figure, Target};
 use crate::systems::{Programs, System, Systems};
 
 const TOPIC: Topic<'_> = Topic { name: "replicated", partitions: 6, replicas: 3, configs: &[] };
-const RECORDS: u64 = 500_000;
-const SECONDS_AT_A_RATE: u64 = 20;
+const RECORDS: u64 = 800_000;
+const WARM_UP: u64 = 200_000;
+const SECONDS_AT_A_RATE: u64 = 25;
+const WARM_UP_SECONDS: u64 = 10;
 /// Records of 1 KiB a second that are about 20 and 10 MB/s.
 const RATE_20_MB_S: u64 = 20_000;
 const RATE_10_MB_S: u64 = 10_000;
 
 pub(crate) fn produce(programs: &Programs, systems: &mut Systems, rounds: usize) -> Result<Vec<Figure>> {
-    let load = Load { topic: TOPIC.name, records: RECORDS, rate: None, linger_ms: 5 };
+    let load = Load { topic: TOPIC.name, records: RECORDS, warm_up: WARM_UP, rate: None, linger_ms: 5 };
     let measure = "produce to three replicas";
     let mut figures = rate_and_cpu("P3", measure, systems, rounds, |system| {
         Ok(java::produce(programs, &system.bootstrap, load)?.mb_s)
@@ -28,8 +30,7 @@ pub(crate) fn produce(programs: &Programs, systems: &mut Systems, rounds: usize)
 }
 
 pub(crate) fn at_20_mb_s(programs: &Programs, systems: &mut Systems, rounds: usize) -> Result<Vec<Figure>> {
-    let (records, rate) = (RATE_20_MB_S * SECONDS_AT_A_RATE, Some(RATE_20_MB_S));
-    let load = Load { topic: TOPIC.name, records, rate, linger_ms: 5 };
+    let load = at_rate(RATE_20_MB_S, 5);
     let (cpu, latencies) = offered(programs, systems, rounds, load)?;
     let cpu = Figure::new("P4", "CPU of the brokers at 20 MB/s", "s/GB", cpu, Some(Target::RatioMax(0.2)));
     let mut figures = vec![cpu];
@@ -38,10 +39,19 @@ pub(crate) fn at_20_mb_s(programs: &Programs, systems: &mut Systems, rounds: usi
 }
 
 pub(crate) fn at_10_mb_s(programs: &Programs, systems: &mut Systems, rounds: usize) -> Result<Vec<Figure>> {
-    let (records, rate) = (RATE_10_MB_S * SECONDS_AT_A_RATE, Some(RATE_10_MB_S));
-    let load = Load { topic: TOPIC.name, records, rate, linger_ms: 0 };
+    let load = at_rate(RATE_10_MB_S, 0);
     let (_, latencies) = offered(programs, systems, rounds, load)?;
     Ok(percentiles("P6", "10 MB/s, linger 0", latencies, 0.2))
+}
+
+fn at_rate(rate: u64, linger_ms: u64) -> Load<'static> {
+    Load {
+        topic: TOPIC.name,
+        records: rate * SECONDS_AT_A_RATE,
+        warm_up: rate * WARM_UP_SECONDS,
+        rate: Some(rate),
+        linger_ms,
+    }
 }
 
 /// A rate, and beside it all brokers' CPU seconds for each gigabyte of records.
