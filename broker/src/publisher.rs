@@ -55,14 +55,7 @@ async fn act(node: &Arc<Node>, current: &Image, next: &Arc<Image>) {
     for topic in &delta.deleted_topics {
         delete(node, topic).await;
     }
-    // An image that does not know this life of the node says what was, and asks for nothing.
-    if is_registered(node, next) {
-        let changed: Vec<_> = match brokers_changed {
-            true => next.topics().cloned().collect(),
-            false => delta.changed_topics,
-        };
-        join_all(changed.iter().map(|topic| assign(node, next, topic))).await;
-    }
+    // Before who is in sync: that was decided under this `min.insync.replicas`.
     let configured: Vec<_> = match delta.defaults_changed {
         true => next.topics().map(|topic| topic.id).collect(),
         false => delta.configured_topics,
@@ -72,6 +65,14 @@ async fn act(node: &Arc<Node>, current: &Image, next: &Arc<Image>) {
         for partition in partitions_of(topic).filter_map(|id| node.partitions.get(id)) {
             partition.configure(node.wall.now(), Arc::clone(&config));
         }
+    }
+    // An image that does not know this life of the node says what was, and asks for nothing.
+    if is_registered(node, next) {
+        let changed: Vec<_> = match brokers_changed {
+            true => next.topics().cloned().collect(),
+            false => delta.changed_topics,
+        };
+        join_all(changed.iter().map(|topic| assign(node, next, topic))).await;
     }
 }
 

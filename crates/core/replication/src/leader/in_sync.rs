@@ -132,7 +132,15 @@ impl Leader {
 
     /// An answer may come after the metadata image that has its change, and after the next proposal was made: then it
     /// must not take that proposal for answered.
+    ///
+    /// That a replica is out is believed of the image only. The controller may have counted by a `min.insync.replicas`
+    /// that was raised just before, and then it keeps the replica eligible to lead: nothing may be acknowledged without
+    /// it until the new value is known here too, and that comes with the image.
     fn isr_committed(&mut self, proposal: ProposalId, committed: CommittedIsr) {
+        let is_out = |broker: &BrokerId| !committed.isr.contains(broker);
+        if self.isr.committed().iter().any(is_out) {
+            return;
+        }
         let is_newer = committed.partition_epoch > self.state.partition_epoch;
         let is_unchanged = committed.partition_epoch == self.state.partition_epoch;
         let is_ours = committed.leader_epoch == self.state.leader_epoch;

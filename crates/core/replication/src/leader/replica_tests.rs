@@ -213,9 +213,30 @@ fn who_lags_is_proposed_out_and_counts_until_that_is_committed() {
     assert_eq!(handle(&mut leader, at(30), Event::Tick), []);
     assert_eq!(handle(&mut leader, at(31), Event::Tick), [proposal(0, 5, &[known(0), known(1)])]);
     assert_eq!(high_watermark(&leader), 10);
-    let effects = handle(&mut leader, at(32), answered(0, committed(6, &[0, 1])));
+    assert_eq!(handle(&mut leader, at(32), answered(0, committed(6, &[0, 1]))), []);
+    let effects = handle(&mut leader, at(32), Event::Changed(state(6, &[0, 1])));
     assert!(is_answer(&effects, 1, None), "{effects:?}");
     assert_eq!(high_watermark(&leader), 12);
+}
+
+#[test]
+fn a_raised_min_isr_is_known_before_who_lags_is_done_without() {
+    let mut leader = leader(&[0, 1], 1, 10);
+    fetch(&mut leader, at(1), at_offset(1, 10));
+    assert_eq!(append(&mut leader, at(10), 2, Acks::All, 1), []);
+    let asked = handle(&mut leader, at(35), Event::Tick);
+    assert_eq!(asked, [proposal(0, 5, &[known(0)])]);
+    // The controller has raised min.insync.replicas to 2 meanwhile: it keeps 1 eligible to lead, without the two records.
+    assert_eq!(handle(&mut leader, at(36), answered(0, committed(6, &[0]))), []);
+    assert_eq!(high_watermark(&leader), 10, "nothing is acknowledged by the old value");
+    let raised = LeaderConfig { min_insync_replicas: 2, ..LeaderConfig::default() };
+    assert_eq!(handle(&mut leader, at(36), Event::Configured(raised)), []);
+    let effects = handle(&mut leader, at(36), Event::Changed(state(6, &[0])));
+    assert!(
+        effects.iter().all(|effect| !matches!(effect, Effect::Complete { result: Ok(_), .. })),
+        "{effects:?}"
+    );
+    assert_eq!(high_watermark(&leader), 10);
 }
 
 #[test]
