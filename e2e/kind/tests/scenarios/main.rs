@@ -16,6 +16,7 @@ mod outside;
 mod refusals;
 mod topics;
 mod workers;
+mod wrong;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};

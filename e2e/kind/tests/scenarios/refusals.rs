@@ -3,34 +3,18 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use kind_e2e::{Bed, NAMESPACE, wait};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cluster::MINUTE;
-
-#[derive(Debug, Deserialize)]
-struct Cases {
-    create: Vec<Case>,
-    update: Vec<Case>,
-    condition: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Case {
-    kind: String,
-    change: Value,
-    says: Vec<String>,
-    #[serde(default)]
-    reason: Option<String>,
-}
+use crate::wrong::{Case, Cases};
 
 pub(crate) fn refused(bed: &Bed) -> Result<()> {
-    let cases: Cases = serde_yaml::from_str(include_str!("refused.yaml"))?;
+    let cases = Cases::read()?;
     let count = cases.create.len() + cases.update.len() + cases.condition.len();
     ensure!(count >= 30, "{count} cases");
     let mut wrong = Vec::new();
     for case in &cases.create {
-        let refusal = dry_run(bed, &changed(case, "wrong"));
+        let refusal = dry_run(bed, &case.object("wrong"));
         wrong.extend(unsaid(case, refusal.err().map(|error| format!("{error:#}"))));
     }
     for case in &cases.update {
@@ -42,10 +26,10 @@ pub(crate) fn refused(bed: &Bed) -> Result<()> {
         wrong.extend(unsaid(case, refusal.err().map(|error| format!("{error:#}"))));
     }
     for (number, case) in cases.condition.iter().enumerate() {
-        bed.apply(&changed(case, &format!("wrong-{number}")).to_string())?;
+        bed.apply(&case.object(&format!("wrong-{number}")).to_string())?;
     }
     for (number, case) in cases.condition.iter().enumerate() {
-        let object = changed(case, &format!("wrong-{number}"));
+        let object = case.object(&format!("wrong-{number}"));
         let said = wait("a refusal", MINUTE, || condition(bed, &object, case));
         wrong.extend(unsaid(case, said.map_err(|error| format!("{error:#}")).ok()));
     }
@@ -79,43 +63,4 @@ fn condition(bed: &Bed, object: &Value, case: &Case) -> Result<Option<String>> {
         bail!("{name}: no {reason} in {}", found["status"]["conditions"]);
     };
     Ok(said["message"].as_str().map(str::to_owned))
-}
-
-fn changed(case: &Case, name: &str) -> Value {
-    let mut object = good(&case.kind, name);
-    merge(&mut object, &case.change);
-    object
-}
-
-/// A spec with nothing wrong in it.
-fn good(kind: &str, name: &str) -> Value {
-    let spec = match kind {
-        "KafkaCluster" => {
-            json!({ "brokers": { "replicas": 1, "storage": { "persistent": { "size": "1Gi" } } } })
-        }
-        _ => json!({ "clusterRef": { "name": "demo" }, "partitions": 1, "replicas": 1 }),
-    };
-    json!({
-        "apiVersion": "taffrail.dev/v1alpha1",
-        "kind": kind,
-        "metadata": { "name": name, "labels": { "case": "wrong" } },
-        "spec": spec,
-    })
-}
-
-/// A merge patch, as RFC 7386 has it.
-fn merge(into: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
-        *into = patch.clone();
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    for (key, change) in changes {
-        match change {
-            Value::Null => drop(into.as_object_mut().map(|fields| fields.remove(key))),
-            _ => merge(&mut into[key.as_str()], change),
-        }
-    }
 }
