@@ -88,6 +88,7 @@ chaos-test: build ## The same for three minutes, with a seed that stays. Needs i
 
 .PHONY: e2e
 e2e: build ## The operator on a kind cluster: make e2e ONLY='part of a name|of another' KEEP=1 FULL=1. Needs docker, kind, kubectl, helm and kcat
+	cargo test --profile $(PROFILE) --package kind-e2e --test rules
 	$(WITH_KIND); TAFFRAIL_BIN=$(abspath $(BINARY)) $(if $(FULL),TAFFRAIL_E2E_SUBSET=full) $(if $(KEEP),TAFFRAIL_E2E_KEEP=1) \
 		cargo test --profile $(PROFILE) --package kind-e2e --test scenarios -- '$(ONLY)'
 
