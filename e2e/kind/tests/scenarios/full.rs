@@ -148,7 +148,7 @@ pub(crate) fn operator_killed_often(bed: &Bed) -> Result<()> {
             brokers = if brokers == 3 { 4 } else { 3 };
             scale(bed, brokers)?;
         }
-        let after = Duration::from_millis(random.between(0, 20_000));
+        let after = Duration::from_millis(random.between(0, 12_000));
         std::thread::sleep(after);
         let selector = "--selector=app.kubernetes.io/name=taffrail-operator";
         let kill = ["delete", "pod", "--grace-period=0", "--force", selector];
