@@ -77,7 +77,9 @@ async fn look(brokers: &[(i32, String)]) -> Vec<(bool, bool)> {
         let (id, address) = (*id, address.clone());
         async move {
             let (state, verdict) = tokio::join!(node::state(&address), node::restart_check(&address, id));
-            (state.is_ok_and(|state| state.status == "ready"), verdict.is_ok_and(|verdict| verdict.allowed))
+            // An address may have become another node's.
+            let serves = state.is_ok_and(|state| state.node_id == id && state.status == "ready");
+            (serves, verdict.is_ok_and(|verdict| verdict.allowed))
         }
     };
     futures::future::join_all(brokers.iter().map(look)).await

@@ -4,6 +4,7 @@ mod copies;
 mod kafka;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use client::node::{self, ClusterState, NodeState};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -277,6 +278,16 @@ impl Broker {
         conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
     }
 
+    /// Where its admin endpoint is, again and again. A name would be looked up under every search domain of the Pod each time;
+    /// an address is good for as long as the Pod, and a Pod's end is watched.
+    fn address(&self, host: &str) -> String {
+        let address = self.pod.as_ref().and_then(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok());
+        match address {
+            Some(address) => SocketAddr::new(address, names::ADMIN_PORT).to_string(),
+            None => format!("{host}:{}", names::ADMIN_PORT),
+        }
+    }
+
     /// Whether it says that it serves clients.
     pub(crate) fn serves(&self) -> bool {
         self.node.as_ref().is_ok_and(|node| node.status == "ready")
@@ -297,9 +308,9 @@ impl Observed {
 
     /// What is looked at between rounds.
     pub(crate) fn beat(&self, namespace: &str, cluster: &str) -> Beat {
-        let address = |id| format!("{}:{}", names::node_host(namespace, cluster, id), names::ADMIN_PORT);
+        let address = |node: &Broker| node.address(&names::node_host(namespace, cluster, node.id));
         Beat {
-            brokers: self.nodes().map(|node| (node.id, address(node.id))).collect(),
+            brokers: self.nodes().map(|node| (node.id, address(node))).collect(),
             seen: self.nodes().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
         }
     }
@@ -333,5 +344,25 @@ impl Observed {
     /// The child of this kind and name.
     pub(crate) fn child(&self, kind: Kind, name: &str) -> Option<&Value> {
         self.children.iter().find(|child| child.kind == kind && child.name == name).map(|child| &child.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Pod, PodStatus};
+
+    use super::{Broker, Gate};
+
+    #[test]
+    fn a_broker_is_asked_at_its_pods_address_once_there_is_one() {
+        let at = |ip: Option<&str>| {
+            let status = PodStatus { pod_ip: ip.map(str::to_owned), ..PodStatus::default() };
+            let pod = Some(Pod { status: Some(status), ..Pod::default() });
+            let node = Err("not asked".to_owned());
+            Broker { id: 0, pod, node, gate: Gate::Open }.address("demo-broker-0.demo-nodes.kafka.svc")
+        };
+        assert_eq!(at(Some("10.244.1.7")), "10.244.1.7:9600");
+        assert_eq!(at(Some("fd00::7")), "[fd00::7]:9600");
+        assert_eq!(at(None), "demo-broker-0.demo-nodes.kafka.svc:9600");
     }
 }
