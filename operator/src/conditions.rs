@@ -1,6 +1,22 @@
 //! Conditions as Kubernetes writes them: the time of the last transition moves only when the status flips.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use resources::KafkaCluster;
+
+/// Of a KafkaCluster: whether clients are served, wholly.
+pub(crate) const AVAILABLE: &str = "Available";
+/// Why a cluster is not available wholly, although its brokers answer.
+const IN_PART: [&str; 2] = ["OfflinePartitions", "UnderMinIsr"];
+
+/// Why no broker of a cluster can be asked for anything, by what was last said of it; `None` if one can.
+pub(crate) fn unreachable(cluster: &KafkaCluster) -> Option<&str> {
+    let conditions = cluster.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    match conditions.iter().find(|condition| condition.type_ == AVAILABLE) {
+        None => Some("it is new"),
+        Some(one) if one.status == "True" || IN_PART.contains(&one.reason.as_str()) => None,
+        Some(one) => Some(&one.message),
+    }
+}
 
 /// What is to be said of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use client::node;
+use client::node::{self, NodeState, PartitionsState};
 use futures::Stream;
 use kube::runtime::reflector::ObjectRef;
 use resources::KafkaCluster;
@@ -24,8 +24,33 @@ pub(crate) struct Pulse {
 pub(crate) struct Beat {
     /// The admin endpoints.
     pub(crate) brokers: Vec<(i32, String)>,
-    /// Of each of them: whether it serves, and whether it may be restarted.
-    pub(crate) seen: Vec<(bool, bool)>,
+    /// What they said.
+    pub(crate) seen: Glance,
+}
+
+/// As much of a cluster as changes without Kubernetes hearing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Glance {
+    /// Of each broker: whether it serves, and whether it may be restarted.
+    brokers: Vec<(bool, bool)>,
+    /// The node of the active controller.
+    controller: Option<i32>,
+    partitions: Option<PartitionsState>,
+}
+
+impl Glance {
+    /// From the answers of the nodes, in the same order each time.
+    pub(crate) fn new<'a>(
+        brokers: Vec<(bool, bool)>,
+        answers: impl Iterator<Item = &'a NodeState> + Clone,
+    ) -> Glance {
+        let cluster = node::cluster(answers);
+        Glance {
+            brokers,
+            controller: cluster.and_then(|cluster| cluster.controller),
+            partitions: cluster.and_then(|cluster| cluster.partitions),
+        }
+    }
 }
 
 impl Pulse {
@@ -72,15 +97,18 @@ pub(crate) fn changes(
     })
 }
 
-async fn look(brokers: &[(i32, String)]) -> Vec<(bool, bool)> {
+async fn look(brokers: &[(i32, String)]) -> Glance {
     let look = |(id, address): &(i32, String)| {
         let (id, address) = (*id, address.clone());
         async move {
             let (state, verdict) = tokio::join!(node::state(&address), node::restart_check(&address, id));
             // An address may have become another node's.
-            let serves = state.is_ok_and(|state| state.node_id == id && state.status == "ready");
-            (serves, verdict.is_ok_and(|verdict| verdict.allowed))
+            let state = state.ok().filter(|state| state.node_id == id);
+            (state, verdict.is_ok_and(|verdict| verdict.allowed))
         }
     };
-    futures::future::join_all(brokers.iter().map(look)).await
+    let answers = futures::future::join_all(brokers.iter().map(look)).await;
+    let serves = |state: &Option<NodeState>| state.as_ref().is_some_and(NodeState::serves);
+    let seen = answers.iter().map(|(state, may_restart)| (serves(state), *may_restart)).collect();
+    Glance::new(seen, answers.iter().filter_map(|(state, _)| state.as_ref()))
 }

@@ -13,6 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 use resources::{KafkaCluster, KafkaTopic};
 use serde::de::DeserializeOwned;
 
+use crate::conditions::unreachable;
 use crate::metrics::Metrics;
 use crate::nudges::{Nudge, Nudges};
 
@@ -85,7 +86,7 @@ struct Shape {
     uid: Option<String>,
     generation: Option<i64>,
     is_going: bool,
-    is_available: bool,
+    is_reachable: bool,
 }
 
 impl Seen {
@@ -110,13 +111,11 @@ impl Seen {
 }
 
 fn shape(cluster: &KafkaCluster) -> Shape {
-    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
-    let mut available = conditions.filter(|condition| condition.type_ == "Available");
     Shape {
         uid: cluster.uid(),
         generation: cluster.metadata.generation,
         is_going: cluster.metadata.deletion_timestamp.is_some(),
-        is_available: available.any(|condition| condition.status == "True"),
+        is_reachable: unreachable(cluster).is_none(),
     }
 }
 
@@ -149,6 +148,8 @@ mod tests {
         };
         let mut moving = available("True");
         moving["rebalance"] = json!({ "partitionsLeft": 3, "bytesLeft": 4096 });
+        let mut in_part = available("False");
+        in_part["conditions"][0]["reason"] = json!("OfflinePartitions");
         let mut seen = Seen::default();
         let mut hears = |event| match seen.note(&event) {
             None => false,
@@ -162,6 +163,7 @@ mod tests {
         assert!(hears(Event::Apply(cluster(1, available("True")))));
         assert!(!hears(Event::Apply(cluster(1, moving))));
         assert!(hears(Event::Apply(cluster(2, available("True")))));
+        assert!(!hears(Event::Apply(cluster(2, in_part))), "brokers answer");
         assert!(hears(Event::Apply(cluster(2, available("False")))));
         assert!(!hears(Event::InitApply(cluster(2, available("False")))));
         assert!(hears(Event::Delete(cluster(2, available("False")))));

@@ -24,6 +24,7 @@ pub(super) struct ClusterState {
     #[serde(skip_serializing_if = "Option::is_none")]
     controller: Option<i32>,
     brokers: Vec<BrokerState>,
+    partitions: PartitionsState,
     /// Partitions that are being given other replicas.
     reassigning: usize,
     rebalance: RebalanceState,
@@ -50,6 +51,16 @@ struct BrokerState {
     /// Replicas that are on it still, on their way to others.
     leaving: usize,
     leaders: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PartitionsState {
+    total: usize,
+    /// Those without a leader.
+    offline: usize,
+    /// Those that refuse writes with acks=all.
+    under_min_isr: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,9 +95,15 @@ pub(super) fn state(node: &Node) -> ClusterState {
     let is_active = image.is_rebalancing();
     let progress =
         if is_active { image.rebalance_progress() } else { metadata::RebalanceProgress::default() };
+    let health = image.partition_health(&node.static_config);
     ClusterState {
         controller: node.quorum.status().leader,
         brokers: brokers(&image),
+        partitions: PartitionsState {
+            total: health.total,
+            offline: health.offline,
+            under_min_isr: health.under_min_isr,
+        },
         reassigning: image.reassigning().count(),
         rebalance: RebalanceState {
             is_active,

@@ -31,6 +31,21 @@ pub struct NodeState {
     pub cluster: Option<ClusterState>,
 }
 
+impl NodeState {
+    /// Whether it says that it serves clients.
+    pub fn serves(&self) -> bool {
+        self.status == "ready"
+    }
+}
+
+/// The cluster as the active controller's node knows it, or else the first that knows of one.
+pub fn cluster<'a>(answers: impl Iterator<Item = &'a NodeState> + Clone) -> Option<&'a ClusterState> {
+    let clusters = || answers.clone().filter_map(|node| Some((node.node_id, node.cluster.as_ref()?)));
+    let controller = clusters().find_map(|(_, cluster)| cluster.controller);
+    let leads = clusters().find(|(node, _)| controller == Some(*node));
+    leads.or_else(|| clusters().next()).map(|(_, cluster)| cluster)
+}
+
 /// A cluster as one of its nodes knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,6 +55,9 @@ pub struct ClusterState {
     pub controller: Option<i32>,
     /// The brokers that are registered.
     pub brokers: Vec<BrokerState>,
+    /// How many partitions can be used; not every version of a node says it.
+    #[serde(default)]
+    pub partitions: Option<PartitionsState>,
     /// Partitions that are being given other replicas.
     pub reassigning: usize,
     /// Whether replicas are being spread.
@@ -82,6 +100,18 @@ impl BrokerState {
     pub fn is_empty(&self) -> bool {
         self.replicas == 0 && self.leaving == 0
     }
+}
+
+/// How many partitions clients can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionsState {
+    /// All that there are.
+    pub total: usize,
+    /// Those without a leader.
+    pub offline: usize,
+    /// Those that refuse writes with acks=all for want of replicas in sync.
+    pub under_min_isr: usize,
 }
 
 /// How far the spreading of replicas is.

@@ -21,7 +21,7 @@ use super::build::Kind;
 use crate::kafka::Kafka;
 use crate::names;
 use crate::namespaces::{self, Unknown};
-use crate::pulse::Beat;
+use crate::pulse::{Beat, Glance};
 
 /// What there is of a cluster.
 #[derive(Clone, Debug)]
@@ -290,15 +290,14 @@ impl Broker {
 
     /// Whether it says that it serves clients.
     pub(crate) fn serves(&self) -> bool {
-        self.node.as_ref().is_ok_and(|node| node.status == "ready")
+        self.node.as_ref().is_ok_and(NodeState::serves)
     }
 }
 
 impl Observed {
     /// The cluster as the active controller's node knows it, or else another one.
     pub(crate) fn cluster(&self) -> Option<&ClusterState> {
-        let leads = self.nodes().find(|node| self.controller() == Some(node.id));
-        leads.into_iter().chain(self.nodes()).find_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref())
+        node::cluster(self.nodes().filter_map(|node| node.node.as_ref().ok()))
     }
 
     /// The node of the active controller.
@@ -311,7 +310,10 @@ impl Observed {
         let address = |node: &Broker| node.address(&names::node_host(namespace, cluster, node.id));
         Beat {
             brokers: self.nodes().map(|node| (node.id, address(node))).collect(),
-            seen: self.nodes().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
+            seen: Glance::new(
+                self.nodes().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
+                self.nodes().filter_map(|node| node.node.as_ref().ok()),
+            ),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is said of a cluster: pure, from what was seen and what was planned.
 
+use client::node::PartitionsState;
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -12,7 +13,7 @@ use super::listeners;
 use super::observe::{Broker, Gate, Observed};
 use super::plan::{Blocked, Plan, Step, is_approved, outdated, pod_hash};
 use super::validate::ValidCluster;
-use crate::conditions::{Said, merge};
+use crate::conditions::{AVAILABLE, Said, merge};
 use crate::names;
 
 /// While replicas are spread over brokers that are all there.
@@ -81,20 +82,7 @@ pub(crate) fn status(
 }
 
 fn said(outcome: Result<(&ValidCluster, &Plan), &Blocked>, observed: &Observed) -> Vec<Said> {
-    // Any broker that serves has heard of a leader of the quorum.
-    let available = match observed.brokers.iter().find(|broker| broker.serves()) {
-        Some(_) => Said::new("Available", true, "Serving", "the quorum has a leader and clients are served"),
-        None => match observed.brokers.first() {
-            Some(Broker { node: Ok(node), .. }) => {
-                let message = format!("broker {} is {}", node.node_id, node.status);
-                Said::new("Available", false, "NotServing", message)
-            }
-            Some(Broker { node: Err(problem), id, .. }) => {
-                Said::new("Available", false, "Unreachable", format!("broker {id}: {problem}"))
-            }
-            None => Said::new("Available", false, "Unreachable", "there is no broker yet"),
-        },
-    };
+    let available = available(observed);
     let blocked = |blocked: &Blocked, available| {
         vec![
             Said::new("Ready", false, blocked.reason, &blocked.message),
@@ -129,6 +117,43 @@ fn said(outcome: Result<(&ValidCluster, &Plan), &Blocked>, observed: &Observed) 
     };
     let stalled = Said::new("Stalled", false, "NotStalled", "");
     vec![ready, available, reconciling, stalled, advertised]
+}
+
+/// Whether clients are served, wholly.
+fn available(observed: &Observed) -> Said {
+    let not = |reason, message| Said::new(AVAILABLE, false, reason, message);
+    if !observed.brokers.iter().any(Broker::serves) {
+        return match observed.brokers.first() {
+            Some(Broker { node: Ok(node), .. }) => {
+                not("NotServing", format!("broker {} is {}", node.node_id, node.status))
+            }
+            Some(Broker { node: Err(problem), id, .. }) => {
+                not("Unreachable", format!("broker {id}: {problem}"))
+            }
+            None => not("Unreachable", "there is no broker yet".to_owned()),
+        };
+    }
+    let cluster = observed.cluster();
+    if cluster.is_some_and(|cluster| cluster.controller.is_none()) {
+        return not(
+            "NoController",
+            "the metadata quorum has no leader: a majority of its voters has to run".to_owned(),
+        );
+    }
+    match cluster.and_then(|cluster| cluster.partitions) {
+        Some(PartitionsState { total, offline, .. }) if offline > 0 => {
+            not("OfflinePartitions", format!("{offline} of {total} partitions have no leader"))
+        }
+        Some(PartitionsState { total, under_min_isr, .. }) if under_min_isr > 0 => not(
+            "UnderMinIsr",
+            format!(
+                "{under_min_isr} of {total} partitions have fewer replicas in sync than min.insync.replicas"
+            ),
+        ),
+        _ => {
+            Said::new(AVAILABLE, true, "Serving", "the quorum has a leader, and every partition takes writes")
+        }
+    }
 }
 
 /// The Pods that have to be restarted.

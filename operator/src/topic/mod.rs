@@ -19,6 +19,7 @@ use serde_json::json;
 
 use plan::{Found, Plan, Sight, Step, Verdict};
 
+use crate::conditions::unreachable;
 use crate::names;
 use crate::namespaces::{self, Labels, Unknown};
 use crate::run::Context;
@@ -174,14 +175,9 @@ async fn look(
     if let Some(message) = why_not(cluster, topic, context).await? {
         return Ok((Sight::NotAdmitted(message), bootstrap));
     }
-    let conditions = cluster.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let available = conditions.iter().find(|condition| condition.type_ == "Available");
-    if available.is_none_or(|available| available.status != "True") {
-        let why = available.map_or("it is new", |available| available.message.as_str());
-        return Ok((
-            Sight::Unreachable(format!("KafkaCluster {cluster_name} does not serve yet: {why}")),
-            bootstrap,
-        ));
+    if let Some(why) = unreachable(cluster) {
+        let message = format!("KafkaCluster {cluster_name} does not serve yet: {why}");
+        return Ok((Sight::Unreachable(message), bootstrap));
     }
     if topic.validate().is_err() {
         return Ok((Sight::Reachable(None), bootstrap));

@@ -6,6 +6,7 @@ mod delta;
 mod election;
 mod image;
 mod record;
+mod rules;
 
 pub use controller::{
     AlterPartition, AlteredPartition, BrokerHeartbeat, BrokerRegistration, Command, ConfigChange,
@@ -17,3 +18,4 @@ pub use delta::Delta;
 pub use election::ElectionKind;
 pub use image::{BrokerImage, ConfigResource, Endpoint, Image, PartitionImage, TopicImage};
 pub use record::{MetadataRecord, PartitionChange};
+pub use rules::PartitionHealth;

@@ -81,7 +81,7 @@ fn running() -> Option<Value> {
 fn a_cluster_that_serves_is_ready() {
     let expected = [
         "Ready=True Running: every broker runs this generation and is ready",
-        "Available=True Serving: the quorum has a leader and clients are served",
+        "Available=True Serving: the quorum has a leader, and every partition takes writes",
         "Reconciling=False Done: ",
         "Stalled=False NotStalled: ",
         "ListenersAdvertised=True Advertised: clients are told every listener",
@@ -127,7 +127,7 @@ fn a_spec_that_cannot_be_carried_out_stalls_and_the_cluster_serves_on() {
     let blocked = Blocked { reason: "InvalidConfig", message: "spec.config.x: is unknown".to_owned() };
     let expected = [
         "Ready=False InvalidConfig: spec.config.x: is unknown",
-        "Available=True Serving: the quorum has a leader and clients are served",
+        "Available=True Serving: the quorum has a leader, and every partition takes writes",
         "Reconciling=False Stalled: ",
         "Stalled=True InvalidConfig: spec.config.x: is unknown",
     ];
@@ -183,6 +183,38 @@ fn what_is_left_to_move_is_told_while_it_moves() {
     state.rebalance.is_active = false;
     seen.brokers[0].node.as_mut().expect("answers").cluster = Some(state);
     assert_eq!(left(&seen), None);
+}
+
+#[test]
+fn a_cluster_is_available_while_its_quorum_has_a_leader_and_every_partition_takes_writes() {
+    let said = |controller: Option<i32>, offline: usize, under_min_isr: usize| {
+        let mut seen = observed(running(), Ok(("ready", Some("old"))));
+        let cluster = json!({
+            "controller": controller,
+            "brokers": [],
+            "partitions": { "total": 9, "offline": offline, "underMinIsr": under_min_isr },
+            "reassigning": 0,
+            "rebalance": { "isActive": false, "partitionsLeft": 0, "partitionsBlocked": 0 },
+        });
+        let cluster = serde_json::from_value(cluster).expect("a state");
+        seen.brokers[0].node.as_mut().expect("answers").cluster = Some(cluster);
+        conditions(Ok(&[]), &seen).swap_remove(1)
+    };
+    for (seen, expected) in [
+        ((Some(0), 0, 0), "True Serving: the quorum has a leader, and every partition takes writes"),
+        (
+            (None, 0, 0),
+            "False NoController: the metadata quorum has no leader: a majority of its voters has to run",
+        ),
+        ((Some(0), 2, 3), "False OfflinePartitions: 2 of 9 partitions have no leader"),
+        (
+            (Some(0), 0, 3),
+            "False UnderMinIsr: 3 of 9 partitions have fewer replicas in sync than min.insync.replicas",
+        ),
+    ] {
+        let (controller, offline, under_min_isr) = seen;
+        assert_eq!(said(controller, offline, under_min_isr), format!("Available={expected}"));
+    }
 }
 
 #[test]

@@ -7,13 +7,11 @@ use config::{
 use types::{BrokerId, Decision, ErrorCode};
 
 use super::{ConfigChange, Controller, Failure, Outcome, Response, each, failure};
+use crate::rules::ELECTION_KEYS;
 use crate::{ConfigResource, MetadataRecord};
 
 /// The longest value, in bytes (Kafka: the largest length of a string in an old request).
 const VALUE_BYTES_MAX: usize = 32_767;
-
-/// What elections depend on.
-pub(super) const ELECTION_KEYS: [&str; 2] = ["min.insync.replicas", "unclean.leader.election.enable"];
 
 /// Whose configuration is changed, as clients name it.
 #[derive(Clone, Debug, PartialEq, Eq)]

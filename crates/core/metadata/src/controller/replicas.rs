@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use config::{BrokerLayers, Overrides, TopicConfig};
 use types::{BrokerId, PartitionId, TopicPartition};
 
 use super::Controller;
-use super::configs::ELECTION_KEYS;
 use super::partition_change::{Election, PartitionChangeBuilder};
+use crate::rules::{ElectionRules, RuleBook};
 use crate::{ConfigResource, MetadataRecord, PartitionImage, TopicImage};
 
 /// What happened to a broker, as far as partitions see it.
@@ -23,40 +22,7 @@ pub(super) enum BrokerEvent {
     LosesEverything(BrokerId),
 }
 
-/// What a topic's configuration says about elections.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ElectionRules {
-    /// `min.insync.replicas`.
-    pub(super) min_isr: usize,
-    /// `unclean.leader.election.enable`.
-    pub(super) allows_unclean: bool,
-}
-
-/// The rules of all topics, for who asks for those of many: most inherit theirs, and working that out is not free.
-#[derive(Debug)]
-pub(super) struct RuleBook<'a> {
-    controller: &'a Controller,
-    inherited: ElectionRules,
-}
-
-impl RuleBook<'_> {
-    pub(super) fn of(&self, topic: &TopicImage) -> ElectionRules {
-        let own = self.controller.image.config(&ConfigResource::Topic(topic.id));
-        match ELECTION_KEYS.iter().any(|key| own.contains_key(*key)) {
-            true => self.controller.election_rules(topic),
-            false => self.inherited,
-        }
-    }
-}
-
 impl ElectionRules {
-    fn from_config(config: &TopicConfig) -> ElectionRules {
-        ElectionRules {
-            min_isr: usize::try_from(config.min_insync_replicas).unwrap_or(1),
-            allows_unclean: config.unclean_leader_election_enable,
-        }
-    }
-
     /// How to elect when nobody asked for anything in particular.
     pub(super) fn election(self) -> Election {
         if self.allows_unclean { Election::Unclean } else { Election::Online }
@@ -98,16 +64,11 @@ impl Controller {
     }
 
     pub(super) fn election_rules(&self, topic: &TopicImage) -> ElectionRules {
-        ElectionRules::from_config(&self.topic_config(topic, self.broker_layers()))
+        ElectionRules::new(self.image.config(&ConfigResource::Topic(topic.id)), &self.broker_layers())
     }
 
     pub(super) fn rule_book(&self) -> RuleBook<'_> {
-        let inherited = TopicConfig::resolve(&Overrides::new(), &self.broker_layers());
-        RuleBook { controller: self, inherited: ElectionRules::from_config(&inherited) }
-    }
-
-    fn topic_config(&self, topic: &TopicImage, layers: BrokerLayers<'_>) -> TopicConfig {
-        TopicConfig::resolve(self.image.config(&ConfigResource::Topic(topic.id)), &layers)
+        RuleBook::new(&self.image, self.broker_layers())
     }
 
     /// What becomes of a topic's partitions when its configuration is another one, but no broker comes or goes.

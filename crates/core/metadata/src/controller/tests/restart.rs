@@ -5,6 +5,7 @@ use types::{BrokerId, ErrorCode, Shard};
 use super::super::{Command, Rejection, Response};
 use super::brokers::{Office, at};
 use super::isr::propose;
+use crate::PartitionHealth;
 
 fn check(office: &mut Office, broker: i32) -> i32 {
     let command = Command::CheckRestart { broker: BrokerId(broker) };
@@ -41,6 +42,26 @@ fn a_restart_is_refused_where_it_would_cost_something() {
         let refused = Rejection::RestartRefused { broker: BrokerId(broker), partitions: 1 };
         assert_eq!(granted, if expected { Ok(Response::Drained) } else { Err(refused) }, "{case}");
     }
+}
+
+#[test]
+fn a_partition_is_unhealthy_without_a_leader_or_with_too_few_in_sync() {
+    let mut office = Office::with_brokers(3);
+    office.create("alone", 1, &[3], &[("min.insync.replicas", "2")]);
+    office.create("strict", 2, &[1, 2, 3], &[("min.insync.replicas", "2")]);
+    office.create("usual", 3, &[1, 2, 3], &[]);
+    let fixed = |min_isr: &str| [("min.insync.replicas".to_owned(), min_isr.to_owned())].into();
+    let health = |office: &Office, min_isr: &str| {
+        let PartitionHealth { total, offline, under_min_isr } =
+            office.controller.image().partition_health(&fixed(min_isr));
+        (total, offline, under_min_isr)
+    };
+    assert_eq!(health(&office, "1"), (3, 0, 0), "one replica needs no other");
+    office.fence(3);
+    assert_eq!(health(&office, "1"), (3, 1, 0));
+    assert_eq!(health(&office, "3"), (3, 1, 1), "what stands in broker.yaml is inherited");
+    office.fence(2);
+    assert_eq!(health(&office, "1"), (3, 1, 1));
 }
 
 fn beat_all(office: &mut Office, ms: u64) {
