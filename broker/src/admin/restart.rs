@@ -17,6 +17,8 @@ use crate::quorum::{QuorumDescription, SubmitError};
 
 /// A voter that has not had all for so long is not counted as one that could go on alone.
 const CAUGHT_UP_MS: i64 = 1000;
+/// Partitions that a reason names; the others are counted.
+const NAMED_MAX: usize = 3;
 /// A grant is for one restart.
 const TTL_SECONDS_MAX: i64 = 3600;
 
@@ -67,19 +69,26 @@ fn reasons(
     quorum: &QuorumDescription,
     id: i32,
 ) -> Vec<String> {
-    let mut reasons = Vec::new();
-    for (topic, partition) in &check.refused {
-        reasons.push(format!("{topic}-{partition} has no in-sync replica to spare"));
-    }
-    let unnamed = usize::try_from(check.refused_count).unwrap_or(0).saturating_sub(check.refused.len());
-    if unnamed > 0 {
-        reasons.push(format!("{unnamed} more partitions have no in-sync replica to spare"));
-    }
+    let mut reasons: Vec<_> = partitions_reason(check).into_iter().collect();
     if let Some(grant) = image.drain_grant().filter(|grant| grant.broker.0 != id) {
         reasons.push(format!("broker {} is being restarted", grant.broker));
     }
     reasons.extend(quorum_reason(quorum, id));
     reasons
+}
+
+/// How many partitions have nothing to spare, and the first of them.
+fn partitions_reason(check: &RestartCheck) -> Option<String> {
+    let named = check.refused.iter().take(NAMED_MAX).map(|(topic, partition)| format!("{topic}-{partition}"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match check.refused_count {
+        0 => None,
+        1 => Some(format!("partition {named} has no in-sync replica to spare")),
+        count => {
+            let more = if usize::try_from(count).is_ok_and(|count| count > NAMED_MAX) { ", …" } else { "" };
+            Some(format!("{count} partitions have no in-sync replica to spare: {named}{more}"))
+        }
+    }
 }
 
 /// With n voters a majority has to be caught up without the candidate; one or two voters have none to spare, ever.
@@ -114,9 +123,10 @@ pub(super) async fn drain(
 
 #[cfg(test)]
 mod tests {
-    use types::Uuid;
+    use metadata::RestartCheck;
+    use types::{PartitionId, Uuid};
 
-    use super::{QuorumDescription, quorum_reason};
+    use super::{QuorumDescription, partitions_reason, quorum_reason};
     use crate::quorum::ReplicaDescription;
 
     fn quorum(behind_ms: &[i64]) -> QuorumDescription {
@@ -136,6 +146,21 @@ mod tests {
             addresses: Vec::new(),
             is_changing: false,
         }
+    }
+
+    #[test]
+    fn a_reason_counts_partitions_and_names_the_first() {
+        let reason = |named: i32, refused_count| {
+            let refused = (0..named).map(|index| ("orders".to_owned(), PartitionId(index))).collect();
+            partitions_reason(&RestartCheck { refused, refused_count })
+        };
+        assert_eq!(reason(0, 0), None);
+        let one = "partition orders-0 has no in-sync replica to spare";
+        assert_eq!(reason(1, 1).as_deref(), Some(one));
+        let three = "3 partitions have no in-sync replica to spare: orders-0, orders-1, orders-2";
+        assert_eq!(reason(3, 3).as_deref(), Some(three));
+        let many = "400 partitions have no in-sync replica to spare: orders-0, orders-1, orders-2, …";
+        assert_eq!(reason(10, 400).as_deref(), Some(many));
     }
 
     #[test]
