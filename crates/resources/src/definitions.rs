@@ -1,5 +1,9 @@
 //! The custom resource definitions as YAML.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
 use kube::CustomResourceExt;
 use serde_yaml::Value;
 
@@ -11,16 +15,39 @@ const EMBEDDED: [&str; 4] = ["affinity", "tolerations", "topologySpreadConstrain
 
 /// Each definition with the plural of its resource.
 pub fn definitions() -> Result<Vec<(String, String)>, serde_yaml::Error> {
-    let definitions = [KafkaCluster::crd(), KafkaTopic::crd()];
-    let text = definitions.into_iter().map(|definition| {
+    let cluster =
+        (KafkaCluster::crd(), &["Ready", "Available", "Reconciling", "Stalled", "ListenersAdvertised"][..]);
+    let topic = (KafkaTopic::crd(), &["Ready", "Reconciling", "Stalled"][..]);
+    let text = [cluster, topic].into_iter().map(|(definition, conditions)| {
         let mut yaml = serde_yaml::to_value(&definition)?;
+        say_unknown(&mut yaml, conditions)?;
         shorten_embedded(&mut yaml);
-        unfold(&mut yaml);
-        // The API server's reader still takes a bare Off for false.
-        let yaml = serde_yaml::to_string(&yaml)?.replace("- Off\n", "- 'Off'\n");
+        each_description(&mut yaml, &unfold);
+        // Readers of YAML 1.1, the API server's among them, take a bare Off for false, and may take this for a date.
+        let yaml = serde_yaml::to_string(&yaml)?;
+        let yaml = yaml
+            .replace("- Off\n", "- 'Off'\n")
+            .replace(": 1970-01-01T00:00:00Z", ": '1970-01-01T00:00:00Z'");
         Ok((definition.spec.names.plural, yaml))
     });
     text.collect()
+}
+
+/// What is said of an object that no operator has looked at yet, by the API server itself.
+fn say_unknown(definition: &mut Value, conditions: &[&str]) -> Result<(), serde_yaml::Error> {
+    let condition = |type_: &&str| Condition {
+        type_: (*type_).to_owned(),
+        status: "Unknown".to_owned(),
+        reason: "Pending".to_owned(),
+        message: "no operator has looked at it yet".to_owned(),
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    };
+    let conditions: Vec<_> = conditions.iter().map(condition).collect();
+    let status = BTreeMap::from([("conditions", conditions)]);
+    let properties = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    properties["status"]["default"] = serde_yaml::to_value(status)?;
+    Ok(())
 }
 
 fn shorten_embedded(schema: &mut Value) {
@@ -29,53 +56,42 @@ fn shorten_embedded(schema: &mut Value) {
     }
     let Value::Mapping(fields) = schema else { return };
     for (key, value) in fields {
-        match key.as_str() {
-            // What the field is for is said in our words, and as a whole.
-            Some(key) if EMBEDDED.contains(&key) => {
+        // What the field is for is said in our words, and as a whole.
+        match key.as_str().is_some_and(|key| EMBEDDED.contains(&key)) {
+            true => {
                 for part in ["properties", "items"] {
-                    value.get_mut(part).into_iter().for_each(shorten);
+                    value.get_mut(part).into_iter().for_each(|embedded| each_description(embedded, &shorten));
                 }
             }
-            _ => shorten_embedded(value),
+            false => shorten_embedded(value),
         }
     }
 }
 
-/// Cuts every description to its first sentence.
-fn shorten(schema: &mut Value) {
+fn each_description(schema: &mut Value, change: &impl Fn(&mut String)) {
     match schema {
         Value::Mapping(fields) => {
             for (key, value) in fields {
                 match value {
-                    Value::String(text) if key.as_str() == Some("description") => {
-                        text.truncate(first_sentence(text));
-                    }
-                    other => shorten(other),
+                    Value::String(text) if key.as_str() == Some("description") => change(text),
+                    other => each_description(other, change),
                 }
             }
         }
-        Value::Sequence(items) => items.iter_mut().for_each(shorten),
+        Value::Sequence(items) => items.iter_mut().for_each(|item| each_description(item, change)),
         _ => {}
     }
+}
+
+/// Cuts to the first sentence.
+fn shorten(description: &mut String) {
+    description.truncate(first_sentence(description));
 }
 
 /// Whoever reads a description folds its lines: only paragraphs and lists keep theirs.
-fn unfold(schema: &mut Value) {
-    match schema {
-        Value::Mapping(fields) => {
-            for (key, value) in fields {
-                match value {
-                    Value::String(text) if key.as_str() == Some("description") => {
-                        if !["\n\n", "\n-", "\n *"].iter().any(|kept| text.contains(kept)) {
-                            *text = text.replace('\n', " ");
-                        }
-                    }
-                    other => unfold(other),
-                }
-            }
-        }
-        Value::Sequence(items) => items.iter_mut().for_each(unfold),
-        _ => {}
+fn unfold(description: &mut String) {
+    if !["\n\n", "\n-", "\n *"].iter().any(|kept| description.contains(kept)) {
+        *description = description.replace('\n', " ");
     }
 }
 
