@@ -43,7 +43,7 @@ pub(crate) async fn execute(
         // Another step closes it.
         Step::AwaitBudget { .. } => {}
         Step::OwnClaim { name, is_owned } => own_claim(client, cluster, name, *is_owned).await?,
-        Step::GrowClaim { name, size } => grow(context, cluster, name, size).await?,
+        Step::GrowClaim { name, size } => grow(client, &namespace, name, size).await?,
         Step::DeleteStatefulSet { name, uid } => {
             let api: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
             let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
@@ -196,24 +196,11 @@ async fn own_claim(client: &Client, cluster: &KafkaCluster, name: &str, is_owned
     Ok(())
 }
 
-/// The class of a volume may not let it grow: that is said on the cluster, and nothing else waits for it.
-async fn grow(context: &Context, cluster: &KafkaCluster, name: &str, size: &str) -> anyhow::Result<()> {
-    let namespace = cluster.namespace().unwrap_or_default();
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
+async fn grow(client: &Client, namespace: &str, name: &str, size: &str) -> kube::Result<()> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
-    match api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Err(kube::Error::Api(status)) if [403, 422].contains(&status.code) => {
-            let event = Event {
-                type_: EventType::Warning,
-                reason: "VolumeNotGrown".to_owned(),
-                note: Some(format!("PersistentVolumeClaim {name} stays as it is: {}", status.message)),
-                action: "Reconcile".to_owned(),
-                secondary: None,
-            };
-            Ok(context.recorder.publish(&event, &cluster.object_ref(&())).await?)
-        }
-        grown => Ok(grown.map(drop)?),
-    }
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    Ok(())
 }
 
 async fn annotate(client: &Client, namespace: &str, pod: &str, key: &str, value: &str) -> kube::Result<()> {

@@ -111,7 +111,6 @@ pub(crate) fn plan(
     steps.extend(wanted.into_iter().filter(|resource| differs(resource, observed)).map(Step::Apply));
     steps.extend(placements(observed));
     steps.extend(volumes::owned(cluster, observed));
-    steps.extend(volumes::grown(cluster, observed));
     steps.extend(replaced);
     steps.extend(scale::surplus_claims(cluster, observed));
     steps.extend(restart.into_iter().filter(|step| !matches!(step, Step::AwaitBudget { .. })));
@@ -127,6 +126,8 @@ pub(crate) fn plan(
             steps.push(Step::Apply(build::stateful_set(cluster, spread)));
         }
     }
+    // Nor does a volume whose class does not let it grow.
+    steps.extend(volumes::grown(cluster, observed));
     let blocked = blocked(scaling.as_ref(), observed);
     let scaling = scaling.filter(|next| *next != ScaleStep::Done);
     Ok(Plan { steps, blocked, scaling, pending: told.pending })

@@ -1,6 +1,6 @@
 //! What the operator would do in each situation.
 
-use client::node::{BrokerState, ClusterState, DrainState, NodeState, RebalanceState};
+use client::node::{BrokerState, ClusterState, DrainState, NodeState, PartitionsState, RebalanceState};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -13,8 +13,11 @@ use super::super::observe::{Broker, Child, Gate, Observed};
 use super::super::validate::{ValidCluster, validate};
 use super::{Blocked, Plan, Resource, Step, names, plan};
 
+mod dedicated;
 mod namespaces;
+mod outside;
 mod templates;
+mod volumes;
 
 const NEW_ID: &str = "newnewnewnewnewnewneww";
 
@@ -142,6 +145,7 @@ fn state(brokers: i32) -> ClusterState {
             partitions_left: 0,
             partitions_blocked: 0,
         },
+        partitions: Some(PartitionsState { total: 3, offline: 0, under_min_isr: 0 }),
         drain: None,
     }
 }
@@ -506,86 +510,6 @@ fn fewer_brokers_than_a_topic_has_replicas_are_refused_with_its_name() {
 }
 
 #[test]
-fn volumes_go_with_the_cluster_only_where_that_is_asked_for() {
-    let settled = status(Some("old"), Some("0.1.0"));
-    let retain = cluster(|_| {});
-    let delete =
-        cluster(|body| body["spec"]["brokers"]["storage"]["persistent"]["whenDeleted"] = json!("Delete"));
-    let unowned = all_of(&valid(&delete), Some("old"));
-    let owned = Observed { claims: vec![claim(Some("u-1"))], ..all_of(&valid(&delete), Some("old")) };
-    assert_eq!(steps(&delete, &settled, &unowned), ["own PersistentVolumeClaim data-demo-broker-0"]);
-    assert_eq!(steps(&delete, &settled, &owned), [""; 0]);
-    assert_eq!(steps(&retain, &settled, &owned), ["disown PersistentVolumeClaim data-demo-broker-0"]);
-}
-
-/// The volume claim of the broker, of this size.
-fn claim_of(size: &str) -> PersistentVolumeClaim {
-    let mut claim = claim(None);
-    let spec = json!({ "resources": { "requests": { "storage": size } } });
-    claim.spec = Some(serde_json::from_value(spec).expect("a spec"));
-    claim
-}
-
-fn sized(size: &str) -> KafkaCluster {
-    cluster(|body| body["spec"]["brokers"]["storage"]["persistent"]["size"] = json!(size))
-}
-
-#[test]
-fn volumes_grow_and_the_stateful_set_is_made_again_around_its_pods() {
-    let settled = status(Some("old"), Some("0.1.0"));
-    let mut observed = all_of(&valid(&sized("1Gi")), Some("old"));
-    observed.claims = vec![claim_of("1Gi")];
-    // The next broker's volume comes from the StatefulSet, whose claims Kubernetes does not let change.
-    assert_eq!(
-        steps(&sized("2Gi"), &settled, &observed),
-        [
-            "grow PersistentVolumeClaim data-demo-broker-0 to 2Gi",
-            "delete StatefulSet demo-broker, and keep its Pods"
-        ]
-    );
-    observed.claims = vec![claim_of("2Gi")];
-    // Kubernetes lets its Pods go first.
-    has(&mut observed, Kind::StatefulSet, |set| {
-        set["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:16:00Z");
-    });
-    assert_eq!(steps(&sized("2Gi"), &settled, &observed), [""; 0]);
-    observed.children.retain(|child| child.kind != Kind::StatefulSet);
-    observed.stateful_set = None;
-    assert_eq!(steps(&sized("2Gi"), &settled, &observed), ["apply StatefulSet demo-broker"]);
-    // Meanwhile no Pod is forgotten: there are three, and one is wanted.
-    observed.brokers = all_of(&valid(&three()), Some("old")).brokers;
-    let done = plan(&valid(&sized("2Gi")), &settled, &observed, NEW_ID).expect("can be done");
-    let set = done.steps.iter().find_map(|step| match step {
-        Step::Apply(resource) if resource.kind == Kind::StatefulSet => Some(&resource.body),
-        _ => None,
-    });
-    assert_eq!(set.expect("is applied")["spec"]["replicas"], 3);
-}
-
-#[test]
-fn a_volume_that_is_larger_than_asked_for_stays_so() {
-    let mut observed = all_of(&valid(&sized("1Gi")), Some("old"));
-    observed.claims = vec![claim_of("5Gi")];
-    assert_eq!(steps(&sized("1Gi"), &status(Some("old"), None), &observed), [""; 0]);
-}
-
-#[test]
-fn storage_does_not_change_under_a_cluster() {
-    let mut observed = all_of(&valid(&sized("2Gi")), Some("old"));
-    observed.claims = vec![claim_of("2Gi")];
-    for (storage, says) in [
-        (json!({ "persistent": { "size": "1Gi" } }), "do not shrink: write size: 2Gi"),
-        (json!({ "persistent": { "size": "2Gi", "storageClass": "fast" } }), "persistent: {size: 2Gi}"),
-        (json!({ "ephemeral": {} }), "persistent: {size: 2Gi}"),
-    ] {
-        let wanted = cluster(|body| body["spec"]["brokers"]["storage"] = storage);
-        let blocked = blocked(&wanted, &status(Some("old"), None), &observed);
-        assert_eq!(blocked.reason, "StorageImmutable");
-        assert!(blocked.message.contains(says), "{}", blocked.message);
-    }
-}
-
-#[test]
 fn a_roll_that_wants_approval_waits_for_its_revision() {
     let rolls = |approve: Option<&str>| {
         let (mut wanted, observed) = outdated();
@@ -629,173 +553,6 @@ fn a_pod_is_restarted_and_replaced_on_its_annotation() {
         seen.irreplaceable.insert(1, "orders".to_owned());
     };
     assert_eq!(annotated(names::REPLACE, &alone), [""; 0]);
-}
-
-/// A cluster that is reached from outside, too.
-fn outside(kind: &str) -> KafkaCluster {
-    cluster(|body| {
-        body["spec"]["listeners"] = json!([
-            { "name": "plain", "port": 9092 },
-            { "name": "ext", "port": 9094, "type": kind },
-        ]);
-    })
-}
-
-/// The address that a broker's file has for the listener from outside.
-fn told_outside(observed: &Observed) -> Option<String> {
-    let map = observed.child(Kind::ConfigMap, "demo-advertised").expect("is there");
-    let file: Value = serde_json::from_str(map["data"]["0.json"].as_str()?).expect("is JSON");
-    let address = file.get("EXT")?;
-    Some(format!("{}:{}", address["host"].as_str()?, address["port"]))
-}
-
-/// Does what the plan applies, and gives its steps.
-fn carry_out(wanted: &KafkaCluster, observed: &mut Observed) -> (Vec<String>, Plan) {
-    let valid = valid(wanted);
-    let done = plan(&valid, &status(Some("old"), Some("0.1.0")), observed, NEW_ID).expect("can be done");
-    for step in &done.steps {
-        if let Step::Apply(resource) = step {
-            observed.children.retain(|child| child.kind != resource.kind || child.name != resource.name);
-            let Resource { kind, name, body } = resource.clone();
-            observed.children.push(Child { kind, name, body });
-        }
-        if let Step::Announce { hash, .. } = step {
-            let pod = observed.brokers[0].pod.as_mut().expect("is there");
-            pod.annotations_mut().insert(names::ADVERTISED.to_owned(), hash.clone());
-        }
-        if let Step::DeleteService { name } = step {
-            observed.children.retain(|child| child.name != *name);
-        }
-    }
-    (done.steps.iter().map(ToString::to_string).collect(), done)
-}
-
-fn service<'a>(observed: &'a mut Observed, name: &str) -> &'a mut Value {
-    let service = observed.children.iter_mut().find(|child| child.name == name);
-    &mut service.expect("is there").body
-}
-
-#[test]
-fn a_port_of_the_nodes_is_told_once_kubernetes_has_given_it() {
-    let wanted = outside("nodeport");
-    let mut observed = all_of(&valid(&wanted), Some("old"));
-    let (steps, plan) = carry_out(&wanted, &mut observed);
-    assert_eq!(steps, [""; 0]);
-    assert_eq!(plan.pending, ["listener ext: broker 0 is on no node yet"]);
-    let on = |node: &str, observed: &mut Observed| {
-        let pod = observed.brokers[0].pod.as_mut().expect("is there");
-        pod.status.as_mut().expect("has one").host_ip = Some(node.to_owned());
-    };
-    on("10.0.0.7", &mut observed);
-    let (_, plan) = carry_out(&wanted, &mut observed);
-    assert_eq!(plan.pending, ["listener ext: Service demo-ext-0 has no port on the nodes yet"]);
-    service(&mut observed, "demo-ext-0")["spec"]["ports"][0]["nodePort"] = json!(31000);
-    assert_eq!(carry_out(&wanted, &mut observed).0, ["apply ConfigMap demo-advertised"]);
-    assert_eq!(told_outside(&observed).as_deref(), Some("10.0.0.7:31000"));
-    // Kubernetes renews the mounted file at once where an annotation changes; the Pod stays.
-    assert_eq!(carry_out(&wanted, &mut observed).0, ["announce addresses to Pod demo-broker-0"]);
-    assert_eq!(carry_out(&wanted, &mut observed).0, [""; 0]);
-    // While it is made again the former node still leads to it; another node is told.
-    observed.brokers[0].pod.as_mut().expect("is there").status.as_mut().expect("has one").host_ip = None;
-    let (steps, plan) = carry_out(&wanted, &mut observed);
-    assert_eq!((steps.len(), plan.pending.len()), (0, 0));
-    on("10.0.0.8", &mut observed);
-    assert_eq!(carry_out(&wanted, &mut observed).0, ["apply ConfigMap demo-advertised"]);
-    assert_eq!(told_outside(&observed).as_deref(), Some("10.0.0.8:31000"));
-}
-
-#[test]
-fn the_address_of_a_load_balancer_is_told_while_it_has_one() {
-    let wanted = outside("loadbalancer");
-    let mut observed = all_of(&valid(&wanted), Some("old"));
-    assert_eq!(
-        carry_out(&wanted, &mut observed).1.pending,
-        ["listener ext: Service demo-ext-0 has no address yet"]
-    );
-    let ingress = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.9" }] } });
-    service(&mut observed, "demo-ext-0")["status"] = ingress;
-    carry_out(&wanted, &mut observed);
-    assert_eq!(told_outside(&observed).as_deref(), Some("192.0.2.9:9094"));
-    service(&mut observed, "demo-ext-0")["status"] = json!({});
-    carry_out(&wanted, &mut observed);
-    assert_eq!(told_outside(&observed), None);
-    // What the spec says stands above all that is found out.
-    let mut named = outside("loadbalancer");
-    let advertised = json!({ "host": "b$(nodeId).example.com", "perBroker": [{ "id": 0, "port": 443 }] });
-    named.spec.listeners[1].advertised = serde_json::from_value(advertised).expect("is valid");
-    carry_out(&named, &mut observed);
-    assert_eq!(told_outside(&observed).as_deref(), Some("b0.example.com:443"));
-}
-
-#[test]
-fn services_of_a_listener_that_is_gone_are_deleted() {
-    let mut observed = all_of(&valid(&outside("nodeport")), Some("old"));
-    let (steps, _) = carry_out(&cluster(|_| {}), &mut observed);
-    assert_eq!(steps[..2], ["delete Service demo-ext-clients", "delete Service demo-ext-0"]);
-}
-
-/// A cluster with dedicated controllers.
-fn dedicated(controllers: i32) -> KafkaCluster {
-    cluster(|body| {
-        let storage = json!({ "persistent": { "size": "1Gi" } });
-        body["spec"]["brokers"]["replicas"] = json!(3);
-        body["spec"]["controllers"] = json!({ "replicas": controllers, "storage": storage });
-    })
-}
-
-#[test]
-fn dedicated_controllers_come_before_brokers_and_found_the_cluster() {
-    let done = steps(&dedicated(3), &status(None, None), &nothing());
-    assert_eq!(
-        done[done.len() - 2..],
-        ["apply StatefulSet demo-controller", "apply StatefulSet demo-broker"]
-    );
-    let observed = all_of(&valid(&dedicated(3)), None);
-    let expected = [
-        "write cluster id newnewnewnewnewnewneww",
-        "found cluster newnewnewnewnewnewneww with voters 1000,1001,1002",
-    ];
-    assert_eq!(steps(&dedicated(3), &status(None, None), &observed), expected);
-    assert_eq!(
-        steps(&dedicated(3), &status(Some("old"), None), &all_of(&valid(&dedicated(3)), Some("old"))),
-        [""; 0]
-    );
-}
-
-#[test]
-fn controllers_become_more_and_fewer_by_change_of_membership() {
-    let settled = status(Some("old"), Some("0.1.0"));
-    let mut observed = all_of(&valid(&dedicated(3)), Some("old"));
-    assert_eq!(steps(&dedicated(5), &settled, &observed), ["apply StatefulSet demo-controller"]);
-    observed = all_of(&valid(&dedicated(5)), Some("old"));
-    observed.voters = Some((1000..1003).map(directory).collect());
-    assert_eq!(steps(&dedicated(5), &settled, &observed), ["add voter 1003"]);
-    observed.voters = Some((1000..1004).map(directory).collect());
-    assert_eq!(steps(&dedicated(5), &settled, &observed), ["add voter 1004"]);
-    // Fewer: first their votes go, one at a time, and then they do.
-    observed.voters = Some((1000..1005).map(directory).collect());
-    assert_eq!(steps(&dedicated(3), &settled, &observed), ["remove voter 1004"]);
-    observed.voters = Some((1000..1003).map(directory).collect());
-    assert_eq!(steps(&dedicated(3), &settled, &observed), ["apply StatefulSet demo-controller"]);
-}
-
-#[test]
-fn controllers_are_restarted_before_brokers_behind_a_closed_budget() {
-    let settled = status(Some("old"), Some("0.1.0"));
-    let before = all_of(&valid(&dedicated(3)), Some("old"));
-    let mut wanted = dedicated(3);
-    wanted.spec.image = Some("taffrail:2".to_owned());
-    let after = all_of(&valid(&wanted), Some("old"));
-    let mut observed = Observed { brokers: before.brokers, controllers: before.controllers, ..after };
-    say(&mut observed, |cluster| cluster.controller = Some(1002));
-    assert_eq!(steps(&wanted, &settled, &observed), ["apply PodDisruptionBudget demo"]);
-    close(&mut observed, &wanted);
-    assert_eq!(
-        steps(&wanted, &settled, &observed),
-        ["delete Pod demo-controller-1001: its image, configuration, resources or template changed"]
-    );
-    observed.controllers[1].gate = Gate::Refused("2 voters are needed".to_owned());
-    assert_eq!(steps(&wanted, &settled, &observed), [""; 0]);
 }
 
 #[test]
