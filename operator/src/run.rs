@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::runtime::controller::Action;
+use kube::runtime::controller::{self, Action};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
@@ -28,6 +28,9 @@ use crate::namespaces::Namespaces;
 use crate::nudges::{Nudge, Nudges};
 use crate::pulse::Pulse;
 use crate::{cluster, http, names, pulse, topic, watches};
+
+/// Rounds of one controller that go on at the same time; most of a round is waiting for answers.
+const ROUNDS_MAX: u16 = 64;
 
 /// What the operator is started with.
 #[derive(Clone, Debug)]
@@ -85,10 +88,18 @@ pub(crate) struct Context {
     pub(crate) namespaces: Namespaces,
     pub(crate) nudges: Nudges,
     /// All KafkaTopics, by watched namespace.
-    pub(crate) topics: Mutex<Vec<Store<KafkaTopic>>>,
+    topics: Mutex<Vec<Store<KafkaTopic>>>,
+    /// All KafkaClusters, in the same way.
+    clusters: Mutex<Vec<Store<KafkaCluster>>>,
 }
 
 impl Context {
+    /// A KafkaCluster as the watch knows it.
+    pub(crate) fn cluster(&self, of: &ObjectRef<KafkaCluster>) -> Option<Arc<KafkaCluster>> {
+        let stores = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().find_map(|store| store.get(of))
+    }
+
     /// The KafkaTopics that are such.
     pub(crate) fn rivals(&self, is_such: &dyn Fn(&KafkaTopic) -> bool) -> Vec<KafkaTopic> {
         let stores = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +144,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         namespaces: Namespaces::default(),
         nudges: Nudges::default(),
         topics: Mutex::default(),
+        clusters: Mutex::default(),
     });
     let stop: Stop = stop.boxed().shared();
     let Some(election) = options.election else {
@@ -195,7 +207,9 @@ async fn clusters(context: Arc<Context>, scope: Option<String>, stop: Stop) {
     let (store, writer) = reflector::store();
     let edited =
         watches::clusters(api(&context, scope), writer, context.nudges.clone(), Arc::clone(&context.metrics));
+    context.clusters.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
     let controller = Controller::for_stream(edited, store)
+        .with_config(at_once())
         .owns(api::<StatefulSet>(&context, scope), ours())
         .owns(api::<Service>(&context, scope), ours())
         .owns(api::<ConfigMap>(&context, scope), ours())
@@ -224,6 +238,7 @@ async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
         watches::topics(api(&context, scope), writer, context.nudges.clone(), Arc::clone(&context.metrics));
     context.topics.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
     let rounds = Controller::for_stream(edited, store.clone())
+        .with_config(at_once())
         .reconcile_on(context.nudges.topics(store))
         .graceful_shutdown_on(stop)
         .run(
@@ -232,6 +247,11 @@ async fn topics(context: Arc<Context>, scope: Option<String>, stop: Stop) {
             context,
         );
     rounds.for_each(log_watch_errors).await;
+}
+
+/// After a restart every object is due at the same moment: rounds, and what they hold, are bounded.
+fn at_once() -> controller::Config {
+    controller::Config::default().concurrency(ROUNDS_MAX)
 }
 
 fn by_label<K: Resource>(
@@ -273,17 +293,13 @@ fn reason(failure: &anyhow::Error) -> &'static str {
 
 /// Failures of reconciles are logged where they are counted; what is left is the watches'.
 async fn log_watch_errors<K>(
-    round: Result<(ObjectRef<K>, Action), kube::runtime::controller::Error<Failure, watcher::Error>>,
+    round: Result<(ObjectRef<K>, Action), controller::Error<Failure, watcher::Error>>,
 ) where
     K: Resource + DeserializeOwned + Debug,
     K::DynamicType: Eq + Hash + Clone + Debug,
 {
     match round {
-        Ok(_)
-        | Err(
-            kube::runtime::controller::Error::ReconcilerFailed(..)
-            | kube::runtime::controller::Error::ObjectNotFound(_),
-        ) => {}
+        Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
         Err(error) => tracing::warn!(%error, "a watch failed; it is begun again"),
     }
 }

@@ -41,22 +41,17 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
     let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), &namespace);
     // The cache may be older than what this operator wrote; a cluster's id must not be.
-    let Some(cluster) = clusters.get_opt(&name).await? else {
-        context.backoff.forget(&cached.uid().unwrap_or_default());
-        context.refusals.forget(&cached.uid().unwrap_or_default());
-        context.pulse.forget(&ObjectRef::from_obj(cached));
-        context.metrics.forget(&namespace, &name);
-        return Ok(Action::await_change());
-    };
-    let uid = cluster.uid().unwrap_or_default();
-    if cluster.metadata.deletion_timestamp.is_some() {
+    let found = clusters.get_opt(&name).await?;
+    let Some(cluster) = found.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()) else {
+        let uid = cached.uid().unwrap_or_default();
         context.backoff.forget(&uid);
         context.refusals.forget(&uid);
         context.pulse.forget(&ObjectRef::from_obj(cached));
         context.kafka.forget(&names::own_servers(&namespace, &name));
         context.metrics.forget(&namespace, &name);
         return Ok(Action::await_change());
-    }
+    };
+    let uid = cluster.uid().unwrap_or_default();
 
     let before = cluster.status.clone().unwrap_or_default();
     if cluster.annotations().get(names::PAUSE).is_some_and(|value| value == "true") {
@@ -87,17 +82,17 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
     if status != before {
         write_status(&context.client, &cluster, &status).await.context("writing the status")?;
     }
-    let steps = planned.as_ref().map(|plan| plan.steps.clone()).unwrap_or_default();
+    let has_steps = planned.as_ref().is_ok_and(|plan| !plan.steps.is_empty());
     if let Ok((valid, plan)) = outcome {
         Box::pin(carry_out(context, &cluster, &observed, valid, plan, &status)).await?;
     }
     context.refusals.forget(&uid);
     context.backoff.forget(&uid);
-    let is_settled = steps.is_empty()
-        && status.conditions.iter().any(|one| one.type_ == "Reconciling" && one.status == "False");
+    let is_settled =
+        !has_steps && status.conditions.iter().any(|one| one.type_ == "Reconciling" && one.status == "False");
     let pods_left = status.rollout.as_ref().map_or(0, |rollout| rollout.pending.len());
     context.metrics.rollout(&namespace, &name, pods_left, is_settled);
-    if steps.is_empty() && status == before {
+    if !has_steps && status == before {
         round.is_steady();
     }
     match is_settled {

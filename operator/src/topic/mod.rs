@@ -5,6 +5,7 @@ mod plan;
 mod replicas;
 mod status;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt};
 use resources::{Admission, KafkaCluster, KafkaTopic};
 use serde_json::json;
@@ -37,8 +39,8 @@ pub(crate) async fn reconcile(topic: &KafkaTopic, context: &Context) -> anyhow::
     let mut round = context.metrics.round("KafkaTopic");
     let uid = topic.uid().unwrap_or_default();
     let is_deleted = topic.metadata.deletion_timestamp.is_some();
-    let cluster = cluster(topic, context).await?;
-    let (sight, bootstrap) = Box::pin(look(topic, cluster.as_ref(), context)).await?;
+    let cluster = cluster(topic, is_deleted, context).await?;
+    let (sight, bootstrap) = Box::pin(look(topic, cluster.as_deref(), context)).await?;
     let mut all = others(topic, is_deleted, context).await?;
     if let Some(cluster) = &cluster {
         // Who is not admitted has no topic, however old it is.
@@ -102,11 +104,23 @@ fn reason(code: &str) -> String {
     code.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// The cluster that is to have a topic, read now: a topic is deleted by what is true, not by what was.
-async fn cluster(topic: &KafkaTopic, context: &Context) -> kube::Result<Option<KafkaCluster>> {
-    let clusters: Api<KafkaCluster> = Api::namespaced(context.client.clone(), topic.cluster_namespace());
-    let cluster = clusters.get_opt(&topic.spec.cluster_ref.name).await?;
-    Ok(cluster.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()))
+/// The cluster that is to have a topic: as the watch knows it, or read now where the watch knows none. A topic is deleted by
+/// what is true, not by what was.
+async fn cluster(
+    topic: &KafkaTopic,
+    is_deleted: bool,
+    context: &Context,
+) -> kube::Result<Option<Arc<KafkaCluster>>> {
+    let (namespace, name) = (topic.cluster_namespace(), &topic.spec.cluster_ref.name);
+    let known = match is_deleted {
+        true => None,
+        false => context.cluster(&ObjectRef::new(name).within(namespace)),
+    };
+    let cluster = match known {
+        Some(cluster) => Some(cluster),
+        None => Api::namespaced(context.client.clone(), namespace).get_opt(name).await?.map(Arc::new),
+    };
+    Ok(cluster.filter(|cluster: &Arc<KafkaCluster>| cluster.metadata.deletion_timestamp.is_none()))
 }
 
 async fn admitted(
