@@ -203,10 +203,11 @@ impl Fetcher {
                     _ => read(data),
                 };
                 let one = Told { partition, fetch, answer, batches };
+                let bytes = one.bytes();
                 if let Some(limits) = &limits {
-                    self.shared.throttle.took(limits, id, self.shared.me(), one.bytes());
+                    self.shared.throttle.took(limits, id, self.shared.me(), bytes);
                 }
-                self.shared.copying.took_in(one.records(), one.bytes() as u64);
+                self.shared.copying.took_in(one.records(), bytes as u64);
                 told.push(one);
             }
         }

@@ -9,18 +9,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::SpecError;
 
+// What is wrong where the parts do not belong together; said by the API server, and by who reads a file without one.
+const NAMES_AND_FROM: &str =
+    "names belong to from: Names, and it needs them: write {from: Names, names: [orders]}";
+const SELECTOR_AND_FROM: &str = "selector belongs to from: Selector, which needs it: \
+                                 write {from: Selector, selector: {matchLabels: {team: orders}}}";
+
 /// The namespaces whose KafkaTopics may be of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     {
         "rule": "(self.from == 'Names') == (has(self.names) && size(self.names) > 0)",
-        "message": "names belong to from: Names, and it needs them: write {from: Names, names: [orders]}",
+        "message": NAMES_AND_FROM,
     },
     {
         "rule": "(self.from == 'Selector') == has(self.selector)",
-        "message": "selector belongs to from: Selector, which needs it: \
-                    write {from: Selector, selector: {matchLabels: {team: orders}}}",
+        "message": SELECTOR_AND_FROM,
     },
 ]))]
 pub struct TopicNamespaces {
@@ -93,14 +98,10 @@ impl TopicNamespaces {
     pub(crate) fn validate(&self) -> Result<(), SpecError> {
         let path = ["spec", "topicNamespaces"];
         if (self.from == TopicSource::Names) == self.names.is_empty() {
-            let problem =
-                "names belong to from: Names, and it needs them: write {from: Names, names: [orders]}";
-            return Err(SpecError::new(&path, problem));
+            return Err(SpecError::new(&path, NAMES_AND_FROM));
         }
         if (self.from == TopicSource::Selector) != self.selector.is_some() {
-            let problem = "selector belongs to from: Selector, which needs it: \
-                           write {from: Selector, selector: {matchLabels: {team: orders}}}";
-            return Err(SpecError::new(&path, problem));
+            return Err(SpecError::new(&path, SELECTOR_AND_FROM));
         }
         self.parsed()
             .map(drop)
