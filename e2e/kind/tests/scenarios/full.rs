@@ -209,7 +209,8 @@ pub(crate) fn idle(bed: &Bed) -> Result<()> {
     bed.kubectl(&[&["--namespace", NAMESPACE], &all[..]].concat()).map(drop)
 }
 
-fn of_operator(bed: &Bed, name: &str) -> Result<f64> {
+/// A number of the operator's metrics.
+pub(crate) fn of_operator(bed: &Bed, name: &str) -> Result<f64> {
     let service = "services/taffrail-operator-metrics:metrics/proxy/metrics";
     let path = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/{service}");
     let metrics = bed.kubectl(&["get", "--raw", &path])?;

@@ -10,6 +10,7 @@ mod chart;
 mod cluster;
 mod controllers;
 mod full;
+mod many;
 mod monitoring;
 mod operators;
 mod outside;
@@ -133,7 +134,7 @@ const REST: [(&str, Scenario); 41] = [
 ];
 
 /// What is promised at its full size, on a cluster of its own.
-const FULL: [(&str, Scenario); 5] = [
+const FULL: [(&str, Scenario); 6] = [
     (
         "1 GiB, three brokers to five and back: replica counts within one in two minutes, no delivery error",
         full::scaled,
@@ -143,6 +144,10 @@ const FULL: [(&str, Scenario); 5] = [
     (
         "the operator killed at twenty random moments of rolls and scalings: the end is right each time",
         full::operator_killed_often,
+    ),
+    (
+        "2,000 topics: an operator that begins has looked at all of them within a minute, and writes nothing",
+        many::restarted,
     ),
     (
         "ten quiet minutes of three clusters and 200 topics: nothing is written, 40 MB, 1 % of a core",

@@ -61,15 +61,15 @@ pub(crate) fn nothing_written(bed: &Bed, long: Duration) -> Result<()> {
 
 /// What operators have changed so far, as the API server's audit log has it.
 #[derive(Debug)]
-struct Written {
+pub(crate) struct Written {
     /// Requests that concern the Lease.
     leases: usize,
     /// All the others, each as one line.
-    others: Vec<String>,
+    pub(crate) others: Vec<String>,
 }
 
 impl Written {
-    fn so_far(bed: &Bed) -> Result<Written> {
+    pub(crate) fn so_far(bed: &Bed) -> Result<Written> {
         let mut written = Written { leases: 0, others: Vec::new() };
         for line in bed.audit_log()?.lines() {
             let entry: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;

@@ -1,0 +1,47 @@
+//! Two thousand topics: what an operator does about them when it begins.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, wait};
+
+use crate::cluster::MINUTE;
+use crate::full::of_operator;
+use crate::operators::Written;
+
+const TOPICS: usize = 2000;
+/// In which all of them have been looked at.
+const LOOKED_AT: Duration = Duration::from_secs(60);
+const STEADY: &str = "taffrail_operator_reconciles_steady_total{kind=\"KafkaTopic\"}";
+
+pub(crate) fn restarted(bed: &Bed) -> Result<()> {
+    let topic = |number: usize| {
+        format!(
+            "{{apiVersion: taffrail.dev/v1alpha1, kind: KafkaTopic, metadata: {{name: many-{number}}}, \
+             spec: {{clusterRef: {{name: full}}, partitions: 1, replicas: 1}}}}\n"
+        )
+    };
+    let topics: Vec<_> = (0..TOPICS).map(topic).collect();
+    let begun = Instant::now();
+    bed.apply(&topics.join("---\n"))?;
+    let ready = ["wait", "--for=condition=Ready", "kafkatopics", "--all", "--timeout=600s"];
+    bed.kubectl(&[&["--namespace", NAMESPACE], &ready[..]].concat())?;
+    println!("{TOPICS} topics in {:.0} s", begun.elapsed().as_secs_f64());
+
+    let before = Written::so_far(bed)?.others.len();
+    let pod = ["delete", "pod", "--selector=app.kubernetes.io/name=taffrail-operator", "--wait=true"];
+    bed.kubectl(&[&["--namespace", OPERATOR_NAMESPACE], &pod[..]].concat())?;
+    let begun = Instant::now();
+    wait("all topics to be looked at", MINUTE * 2, || {
+        let looked_at = of_operator(bed, STEADY)?;
+        ensure!(looked_at >= TOPICS as f64, "{looked_at} of {TOPICS}");
+        Ok(Some(()))
+    })?;
+    let took = begun.elapsed();
+    println!("the next operator has looked at all of them after {:.0} s", took.as_secs_f64());
+    ensure!(took < LOOKED_AT, "{took:?}");
+    let written = Written::so_far(bed)?.others;
+    ensure!(written.len() == before, "{:#?}", &written[before..]);
+    let all = ["delete", "kafkatopics", "--all", "--timeout=300s"];
+    bed.kubectl(&[&["--namespace", NAMESPACE], &all[..]].concat()).map(drop)
+}
