@@ -1,18 +1,24 @@
 //! The kind cluster: made, loaded with the image, asked and driven, and deleted.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::Api;
 use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use crate::layout;
+use crate::{Cluster, Load, layout};
+
+mod images;
 
 /// The image under test.
 pub const IMAGE: &str = "taffrail:e2e";
@@ -23,6 +29,17 @@ pub const OPERATOR_NAMESPACE: &str = "taffrail";
 /// The kind cluster's name, unless `TAFFRAIL_E2E_CLUSTER` says another: two runs on one machine need two.
 const NAME: &str = "taffrail-e2e";
 const KCAT_IMAGE: &str = "kcat:e2e";
+
+/// What is in a namespace and can be asked for.
+pub trait Namespaced:
+    kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K> Namespaced for K where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
 
 /// A kind cluster that is deleted with this value.
 #[derive(Debug)]
@@ -41,18 +58,10 @@ impl Bed {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let bed = Bed { folder, runtime, clients: AtomicU32::new(0) };
 
-        let context = bed.folder.path().join("image");
-        fs::create_dir(&context)?;
-        fs::copy(repository().join("Dockerfile"), context.join("Dockerfile"))?;
-        // Nine tenths of the file are for debuggers.
-        run(Command::new("strip").arg("-o").arg(context.join("taffrail")).arg(&binary), None)?;
-        let mut build = Command::new("docker");
-        // The classic builder needs no plugin.
-        build.args(["build", "--quiet", "--tag", IMAGE]).arg(&context).env("DOCKER_BUILDKIT", "0");
-        run(&mut build, None)?;
-
+        bed.build_image(&binary)?;
         if is_kept() && bed.is_there()? {
             run(&mut bed.kind(&["export", "kubeconfig"]), None)?;
+            bed.stand_in(NAMESPACE)?;
             bed.load_image(IMAGE)?;
             return Ok(bed);
         }
@@ -70,6 +79,7 @@ impl Bed {
         bed.build_kcat()?;
         bed.load_image(KCAT_IMAGE)?;
         bed.namespace(NAMESPACE)?;
+        bed.stand_in(NAMESPACE)?;
         Ok(bed)
     }
 
@@ -78,15 +88,9 @@ impl Bed {
         Ok(clusters.lines().any(|cluster| cluster == name()))
     }
 
-    /// Gives an image of this machine a second name.
-    pub fn tag(&self, image: &str, name: &str) -> Result<()> {
-        run(Command::new("docker").args(["tag", image, name]), None).map(drop)
-    }
-
-    /// Puts an image of this machine onto the cluster's workers.
-    pub fn load_image(&self, image: &str) -> Result<()> {
-        let workers = layout::workers(&name()).join(",");
-        run(&mut self.kind(&["load", "docker-image", image, "--nodes", &workers]), None).map(drop)
+    /// Makes a namespace the one of every kubectl that names no other.
+    fn stand_in(&self, namespace: &str) -> Result<()> {
+        self.kubectl(&["config", "set-context", "--current", "--namespace", namespace]).map(drop)
     }
 
     /// Makes a namespace in which only Pods of the strictest kind are let in.
@@ -111,7 +115,8 @@ impl Bed {
         Ok(path)
     }
 
-    /// Runs kubectl and gives its standard output; a failure has its standard error.
+    /// Runs kubectl, in the scenarios' namespace unless it is told another, and gives its standard output; a failure has its
+    /// standard error.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.kubectl_with(arguments, None)
     }
@@ -121,24 +126,62 @@ impl Bed {
         run(Command::new("kubectl").args(arguments).env("KUBECONFIG", self.kubeconfig()), input)
     }
 
-    /// Runs helm.
+    /// Runs helm, in the operator's namespace.
     pub fn helm(&self, arguments: &[&str]) -> Result<String> {
-        run(Command::new("helm").args(arguments).env("KUBECONFIG", self.kubeconfig()), None)
+        let mut helm = Command::new("helm");
+        helm.args(["--namespace", OPERATOR_NAMESPACE]).args(arguments);
+        run(helm.env("KUBECONFIG", self.kubeconfig()), None)
     }
 
     /// Types a line into a shell whose kubectl is at this cluster, in a namespace, and in the repository's root.
     pub fn shell(&self, namespace: &str, line: &str) -> Result<String> {
-        self.kubectl(&["config", "set-context", "--current", "--namespace", namespace])?;
+        self.stand_in(namespace)?;
         let mut shell = Command::new("bash");
         shell.args(["-euo", "pipefail", "-c", line]).current_dir(repository());
         let output = run(shell.env("KUBECONFIG", self.kubeconfig()), None);
-        self.kubectl(&["config", "set-context", "--current", "--namespace", "default"])?;
+        self.stand_in(NAMESPACE)?;
         output
     }
 
     /// `kubectl apply` in the scenarios' namespace.
     pub fn apply(&self, yaml: &str) -> Result<String> {
-        self.kubectl_with(&["--namespace", NAMESPACE, "apply", "-f", "-"], Some(yaml))
+        self.apply_in(NAMESPACE, yaml)
+    }
+
+    /// `kubectl apply` in another namespace.
+    pub fn apply_in(&self, namespace: &str, yaml: &str) -> Result<String> {
+        self.kubectl_with(&["--namespace", namespace, "apply", "-f", "-"], Some(yaml))
+    }
+
+    /// Waits until what is named is Ready.
+    pub fn ready(&self, what: &[&str], limit: Duration) -> Result<()> {
+        let timeout = format!("--timeout={}s", limit.as_secs());
+        self.kubectl(&[&["wait", "--for=condition=Ready", &timeout], what].concat()).map(drop)
+    }
+
+    /// Waits until an object, as `kind/name`, is no more.
+    pub fn gone(&self, object: &str, limit: Duration) -> Result<()> {
+        let timeout = format!("--timeout={}s", limit.as_secs());
+        self.kubectl(&["wait", "--for=delete", object, &timeout]).map(drop)
+    }
+
+    /// What an object, as `kind/name`, has at a path, as JSONPath has it.
+    pub fn field(&self, object: &str, path: &str) -> Result<String> {
+        let value = self.kubectl(&["get", object, &format!("--output=jsonpath={{{path}}}")])?;
+        ensure!(!value.is_empty(), "{object} has no {path}");
+        Ok(value)
+    }
+
+    /// The Pods that a selector selects, and the identity of each.
+    pub fn pods(&self, selector: &str) -> Result<BTreeMap<String, String>> {
+        let selector = format!("--selector={selector}");
+        let columns = "--output=custom-columns=NAME:.metadata.name,UID:.metadata.uid";
+        let pods = self.kubectl(&["get", "pods", &selector, "--no-headers", columns])?;
+        let pair = |line: &str| {
+            let (name, uid) = line.split_once(' ')?;
+            Some((name.to_owned(), uid.trim().to_owned()))
+        };
+        Ok(pods.lines().filter_map(pair).collect())
     }
 
     /// Runs our command line inside the cluster, in the operator's Pod: away from the brokers, as clients are.
@@ -150,28 +193,6 @@ impl Bed {
         whole.extend(["deployment/taffrail-operator", "--", "taffrail"]);
         whole.extend(arguments);
         self.kubectl_with(&whole, input)
-    }
-
-    /// An image of this machine's kcat with the libraries that it is linked to: a client with nothing of ours in it.
-    fn build_kcat(&self) -> Result<()> {
-        let context = self.folder.path().join("kcat");
-        fs::create_dir_all(context.join("lib"))?;
-        let kcat = run(Command::new("sh").args(["-c", "command -v kcat"]), None).context("kcat is needed")?;
-        let kcat = kcat.trim();
-        fs::copy(kcat, context.join("kcat"))?;
-        let linked = run(Command::new("ldd").arg(kcat), None)?;
-        // `name => /path (address)`; libc comes with the base image.
-        let libraries = linked.lines().filter_map(|line| line.split_once("=> ")?.1.split_whitespace().next());
-        for library in libraries.filter(|path| path.starts_with('/') && !path.contains("/libc.so")) {
-            let name = Path::new(library).file_name().context("a library has a name")?;
-            fs::copy(library, context.join("lib").join(name))?;
-        }
-        let dockerfile = "FROM gcr.io/distroless/cc-debian12:nonroot\nCOPY lib /kcat/lib\nCOPY kcat /kcat/kcat\n\
-                          ENV LD_LIBRARY_PATH=/kcat/lib\nENTRYPOINT [\"/kcat/kcat\"]\n";
-        fs::write(context.join("Dockerfile"), dockerfile)?;
-        let mut build = Command::new("docker");
-        build.args(["build", "--quiet", "--tag", KCAT_IMAGE]).arg(&context).env("DOCKER_BUILDKIT", "0");
-        run(&mut build, None).map(drop)
     }
 
     /// A name for a client's Pod that no other has, in this run or one before.
@@ -208,24 +229,28 @@ impl Bed {
     }
 
     /// Begins to send records with kcat, from a Pod of its own.
-    pub fn load(&self, bootstrap: &str, topic: &str) -> Result<crate::Load> {
+    pub(crate) fn load(&self, bootstrap: &str, topic: &str) -> Result<Load> {
         let name = self.client("load");
-        crate::Load::begin(self, &name, &format!("--image={KCAT_IMAGE}"), bootstrap, topic)
+        Load::begin(self, &name, &format!("--image={KCAT_IMAGE}"), bootstrap, topic)
     }
 
-    /// Begins to watch the broker Pods of a cluster.
-    pub fn watch_pods(&self, cluster: &str) -> Result<crate::PodWatch> {
-        crate::PodWatch::begin(self, cluster)
+    /// A cluster of the scenarios' namespace.
+    pub fn cluster<'a>(&'a self, name: &'a str) -> Cluster<'a> {
+        self.cluster_in(NAMESPACE, name)
     }
 
-    /// An object of the scenarios' namespace, or of the namespace given.
-    pub fn get<K>(&self, namespace: &str, name: &str) -> Result<Option<K>>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
+    /// A cluster of another namespace.
+    pub fn cluster_in<'a>(&'a self, namespace: &'a str, name: &'a str) -> Cluster<'a> {
+        Cluster { bed: self, namespace, name }
+    }
+
+    /// An object of the scenarios' namespace.
+    pub fn get<K: Namespaced>(&self, name: &str) -> Result<Option<K>> {
+        self.get_in(NAMESPACE, name)
+    }
+
+    /// An object of another namespace.
+    pub fn get_in<K: Namespaced>(&self, namespace: &str, name: &str) -> Result<Option<K>> {
         self.runtime.block_on(async {
             let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
             let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
@@ -234,18 +259,9 @@ impl Bed {
         })
     }
 
-    /// The worker on which a Pod of the scenarios' namespace is.
-    pub fn node_of(&self, pod: &str) -> Result<String> {
-        let node = self.kubectl(&[
-            "--namespace",
-            NAMESPACE,
-            "get",
-            "pod",
-            pod,
-            "--output=jsonpath={.spec.nodeName}",
-        ])?;
-        ensure!(!node.is_empty(), "Pod {pod} is on no node");
-        Ok(node)
+    /// The worker on which a Pod is.
+    pub(crate) fn node_of(&self, pod: &str) -> Result<String> {
+        self.field(&format!("pod/{pod}"), ".spec.nodeName")
     }
 
     /// Stops or starts the machine that a worker is, with `docker stop` or `docker start`.
@@ -254,16 +270,8 @@ impl Bed {
     }
 
     /// Kills the process of a Pod, as the kernel does when memory ends: nobody is told, and Kubernetes starts it again.
-    pub fn kill(&self, pod: &str) -> Result<()> {
-        let node = self.node_of(pod)?;
-        let uid = self.kubectl(&[
-            "--namespace",
-            NAMESPACE,
-            "get",
-            "pod",
-            pod,
-            "--output=jsonpath={.metadata.uid}",
-        ])?;
+    pub(crate) fn kill(&self, pod: &str) -> Result<()> {
+        let (node, uid) = (self.node_of(pod)?, self.field(&format!("pod/{pod}"), ".metadata.uid")?);
         // The kubelet writes it with underscores into the names of control groups.
         let find = format!("grep -ls {} /proc/[0-9]*/cgroup", uid.replace('-', "_"));
         let kill = format!(
@@ -296,17 +304,7 @@ impl Bed {
                 "operator.log",
                 &["logs", "--namespace", OPERATOR_NAMESPACE, "deployment/taffrail-operator", "--tail=-1"],
             ),
-            (
-                "brokers.log",
-                &[
-                    "logs",
-                    "--namespace",
-                    NAMESPACE,
-                    "--selector=app.kubernetes.io/name=taffrail",
-                    "--tail=-1",
-                    "--prefix",
-                ],
-            ),
+            ("brokers.log", &["logs", "--selector=app.kubernetes.io/name=taffrail", "--tail=-1", "--prefix"]),
         ];
         if let Err(error) = fs::create_dir_all(&folder) {
             eprintln!("{}: {error}", folder.display());

@@ -5,14 +5,16 @@
 
 mod acks;
 mod bed;
+mod cluster;
 mod conditions;
 mod layout;
 mod load;
 mod wait;
 
 pub use acks::{Acks, Written, fill};
-pub use bed::{Bed, IMAGE, NAMESPACE, OPERATOR_NAMESPACE};
-pub use conditions::{broker_state, condition, settled};
+pub use bed::{Bed, IMAGE, NAMESPACE, Namespaced, OPERATOR_NAMESPACE};
+pub use cluster::Cluster;
+pub use conditions::{condition, says};
 pub use layout::{WORKERS, ZONE};
-pub use load::{Load, PodWatch};
-pub use wait::wait;
+pub use load::{Lives, Load, PodWatch};
+pub use wait::{MINUTE, wait};

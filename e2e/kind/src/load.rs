@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Bed, NAMESPACE};
+use crate::Bed;
 
 /// Between two records: quick enough that none goes unnoticed, slow enough for a machine with two cores.
 const PACE: Duration = Duration::from_millis(10);
@@ -58,11 +58,22 @@ impl Load {
     }
 }
 
-/// What a watch of a cluster's broker Pods has seen.
+/// A watch of a cluster's Pods.
 #[derive(Debug)]
 pub struct PodWatch {
     child: Child,
     seen: Arc<Mutex<Seen>>,
+}
+
+/// What a watch of a cluster's Pods has seen.
+#[derive(Debug)]
+pub struct Lives {
+    /// How many lives each Pod had.
+    pub of: BTreeMap<String, usize>,
+    /// In which order Pods were told to stop.
+    pub stopped: Vec<String>,
+    /// Who was down when most were.
+    down_at_once: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +84,8 @@ struct Seen {
     uids: BTreeMap<String, BTreeSet<String>>,
     /// In which order Pods were told to stop.
     stopped: Vec<String>,
-    most_down: usize,
+    /// Who was down when most were.
+    down_at_once: Vec<String>,
 }
 
 impl PodWatch {
@@ -81,16 +93,7 @@ impl PodWatch {
         let selector = format!("--selector=app.kubernetes.io/instance={cluster}");
         let columns = "--output=custom-columns=NAME:.metadata.name,UID:.metadata.uid,\
                        GOES:.metadata.deletionTimestamp,READY:.status.conditions[?(@.type==\"Ready\")].status";
-        let mut command = bed.beside(&[
-            "--namespace",
-            NAMESPACE,
-            "get",
-            "pods",
-            &selector,
-            "--watch",
-            "--no-headers",
-            columns,
-        ]);
+        let mut command = bed.beside(&["get", "pods", &selector, "--watch", "--no-headers", columns]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let lines = BufReader::new(child.stdout.take().context("kubectl has a standard output")?).lines();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -115,13 +118,32 @@ impl PodWatch {
         Ok(Some(()))
     }
 
-    /// The most Pods that were down at once, how many lives each Pod had, and in which order they were told to stop.
-    pub fn end(mut self) -> Result<(usize, BTreeMap<String, usize>, Vec<String>)> {
+    /// What it has seen.
+    pub fn end(mut self) -> Result<Lives> {
         self.child.kill()?;
         self.child.wait()?;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let lives = seen.uids.iter().map(|(name, uids)| (name.clone(), uids.len())).collect();
-        Ok((seen.most_down, lives, seen.stopped.clone()))
+        let of = seen.uids.iter().map(|(name, uids)| (name.clone(), uids.len())).collect();
+        Ok(Lives { of, stopped: seen.stopped.clone(), down_at_once: seen.down_at_once.clone() })
+    }
+
+    /// The same of a roll: each Pod was restarted once, and one was down at a time.
+    pub fn end_of_roll(self) -> Result<Lives> {
+        self.end()?.one_down_at_a_time()?.each(2)
+    }
+}
+
+impl Lives {
+    /// Fails if two Pods were down at once, or none ever.
+    pub fn one_down_at_a_time(self) -> Result<Lives> {
+        ensure!(self.down_at_once.len() == 1, "down at once: {:?}", self.down_at_once);
+        Ok(self)
+    }
+
+    /// Fails unless each Pod had so many lives.
+    pub fn each(self, lives: usize) -> Result<Lives> {
+        ensure!(self.of.values().all(|of| *of == lives), "not {lives} lives each: {:?}", self.of);
+        Ok(self)
     }
 }
 
@@ -132,6 +154,9 @@ impl Seen {
             self.stopped.push(name.to_owned());
         }
         self.up.insert(name.to_owned(), ready && !goes);
-        self.most_down = self.most_down.max(self.up.values().filter(|up| !**up).count());
+        let down = self.up.iter().filter(|(_, up)| !**up).map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        if down.len() > self.down_at_once.len() {
+            self.down_at_once = down;
+        }
     }
 }

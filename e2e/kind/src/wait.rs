@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// What limits are counted in.
+pub const MINUTE: Duration = Duration::from_secs(60);
+
 /// Asks until there is an answer. An error is asked again: what is being waited for is often not there yet. Gives up
 /// after `limit`, with what was said last.
 pub fn wait<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use kind_e2e::{Bed, wait};
-
-use crate::cluster::MINUTE;
+use kind_e2e::{Bed, MINUTE, wait};
 
 /// Whose commands are run, in the order in which a reader comes to them. They leave the cluster as they find it.
 const PAGES: [&str; 3] = ["kubernetes.md", "scaling.md", "upgrades.md"];

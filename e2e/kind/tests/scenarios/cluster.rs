@@ -1,18 +1,14 @@
 //! Scenarios of a KafkaCluster.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
-use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, wait};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use kind_e2e::{Bed, Cluster, MINUTE, Namespaced, wait};
 use kube::ResourceExt;
 use resources::{KafkaCluster, KafkaTopic};
 
 use crate::chart;
-use crate::topics::{consume, produce};
-
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+use crate::operators::metric;
 
 /// The cluster that the scenarios share.
 const DEMO: &str = "
@@ -32,49 +28,45 @@ spec:
         memory: 256Mi
 ";
 
+pub(crate) fn demo(bed: &Bed) -> Cluster<'_> {
+    bed.cluster("demo")
+}
+
 pub(crate) fn install(bed: &Bed) -> Result<()> {
     chart::install(bed, "taffrail", &[])?;
     bed.apply(DEMO)?;
     // Two minutes are what is promised, images apart.
-    bed.kubectl(&[
-        "--namespace",
-        NAMESPACE,
-        "wait",
-        "--for=condition=Ready",
-        "kafkacluster/demo",
-        "--timeout=120s",
-    ])?;
-    let columns = bed.kubectl(&["--namespace", NAMESPACE, "get", "tkc", "demo", "--no-headers"])?;
+    bed.ready(&["kafkacluster/demo"], MINUTE * 2)?;
+    let columns = bed.kubectl(&["get", "tkc", "demo", "--no-headers"])?;
     let columns: Vec<_> = columns.split_whitespace().collect();
     ensure!(matches!(columns[..], ["demo", "True", "Running", "1/1", _, _]), "columns: {columns:?}");
     Ok(())
 }
 
 pub(crate) fn pod_deleted(bed: &Bed) -> Result<()> {
-    let before = pod(bed)?;
-    let records = consume(bed, "orders")?;
-    bed.kubectl(&["--namespace", NAMESPACE, "delete", "pod", "demo-broker-0", "--wait=false"])?;
-    wait("another Pod", MINUTE * 2, || Ok((pod(bed)?.uid() != before.uid()).then_some(())))?;
+    let demo = demo(bed);
+    let (before, records) = (demo.pod(0)?, demo.consume("orders")?);
+    demo.delete_pod(0)?;
+    demo.another_pod(0, &before)?;
     ready(bed)?;
-    ensure!(consume(bed, "orders")? == records, "other records than before");
+    ensure!(demo.consume("orders")? == records, "other records than before");
     Ok(())
 }
 
 pub(crate) fn example(bed: &Bed) -> Result<()> {
     bed.namespace("example")?;
     let example = include_str!("../../../../examples/demo.yaml");
-    bed.kubectl_with(&["--namespace", "example", "apply", "-f", "-"], Some(example))?;
+    bed.apply_in("example", example)?;
     for object in ["kafkacluster/demo", "kafkatopic/orders", "kafkatopic/customers"] {
-        let arguments = ["--namespace", "example", "wait", "--for=condition=Ready", object, "--timeout=120s"];
-        bed.kubectl(&arguments)?;
+        bed.ready(&["--namespace", "example", object], MINUTE * 2)?;
     }
     // Topics have finalizers and the cluster goes at the same time: neither waits for the other.
     bed.kubectl(&["delete", "namespace", "example", "--timeout=120s"]).map(drop)
 }
 
 pub(crate) fn children_deleted(bed: &Bed) -> Result<()> {
-    let id = cluster_id(bed)?;
-    let config_map = config_map_name(bed)?;
+    let demo = demo(bed);
+    let (id, config_map) = (demo.id()?, config_map_name(&demo.pod(0)?)?);
     for child in [
         "service/demo-bootstrap",
         "service/demo-nodes",
@@ -82,156 +74,95 @@ pub(crate) fn children_deleted(bed: &Bed) -> Result<()> {
         &format!("configmap/{config_map}"),
         "statefulset/demo-broker",
     ] {
-        bed.kubectl(&["--namespace", NAMESPACE, "delete", child])?;
-        let (_, name) = child.split_once('/').context("kind/name")?;
-        wait(child, MINUTE, || bed.kubectl(&["--namespace", NAMESPACE, "get", child]).map(Some))
-            .with_context(|| format!("{name} is not made again"))?;
+        bed.kubectl(&["delete", child])?;
+        wait(child, MINUTE, || bed.kubectl(&["get", child]).map(Some))
+            .with_context(|| format!("{child} is not made again"))?;
     }
     ready(bed)?;
-    ensure!(cluster_id(bed)? == id, "another cluster id");
-    ensure!(consume(bed, "orders")?.len() == 3, "the records are gone");
+    ensure!(demo.id()? == id, "another cluster id");
+    ensure!(demo.consume("orders")?.len() == 3, "the records are gone");
     Ok(())
 }
 
 pub(crate) fn configuration_changed(bed: &Bed) -> Result<()> {
-    let before = pod(bed)?;
-    let old_map = config_map_name(bed)?;
-    let patch = r#"{"spec": {"config": {"num.partitions": 4}}}"#;
-    bed.kubectl(&["--namespace", NAMESPACE, "patch", "tkc", "demo", "--type=merge", "--patch", patch])?;
-    let after = wait("another Pod", MINUTE * 2, || {
-        let pod = pod(bed)?;
-        Ok((pod.uid() != before.uid()).then_some(pod))
-    })?;
+    let demo = demo(bed);
+    let before = demo.pod(0)?;
+    demo.configure("num.partitions", 4)?;
+    let after = demo.another_pod(0, &before)?;
     ready(bed)?;
-    let value = bed.taffrail(
-        &["configs", "describe", "--broker", "0", "--bootstrap-server", &bootstrap(), "-o", "json"],
-        None,
-    )?;
+    let value = demo.ask(&["configs", "describe", "--broker", "0", "-o", "json"])?;
     let value: serde_json::Value = serde_json::from_str(&value)?;
     ensure!(value.to_string().contains("num.partitions"), "{value}");
-    wait("the old ConfigMap to go", MINUTE, || {
-        Ok(bed.get::<ConfigMap>(NAMESPACE, &old_map)?.is_none().then_some(()))
-    })?;
-    ensure!(pod(bed)?.uid() == after.uid(), "the Pod was restarted twice for one change");
+    bed.gone(&format!("configmap/{}", config_map_name(&before)?), MINUTE)?;
+    ensure!(demo.pod(0)?.uid() == after.uid(), "the Pod was restarted twice for one change");
     Ok(())
 }
 
 pub(crate) fn idle(bed: &Bed) -> Result<()> {
-    let versions = || -> Result<Vec<Option<String>>> {
-        Ok(vec![
-            bed.get::<KafkaCluster>(NAMESPACE, "demo")?.and_then(|object| object.resource_version()),
-            bed.get::<KafkaTopic>(NAMESPACE, "orders")?.and_then(|object| object.resource_version()),
-            bed.get::<StatefulSet>(NAMESPACE, "demo-broker")?.and_then(|object| object.resource_version()),
-            bed.get::<Service>(NAMESPACE, "demo-bootstrap")?.and_then(|object| object.resource_version()),
-            bed.get::<ConfigMap>(NAMESPACE, &config_map_name(bed)?)?
-                .and_then(|object| object.resource_version()),
-        ])
-    };
     ready(bed)?;
-    let before = versions()?;
+    let before = versions(bed)?;
     // A write would follow a reconcile, and a label makes one happen.
-    bed.kubectl(&["--namespace", NAMESPACE, "label", "pod", "demo-broker-0", "looked-at=yes"])?;
-    let rounds = || -> Result<u64> {
-        let metrics = bed.kubectl(&[
-            "get", "--raw",
-            &format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/services/taffrail-operator-metrics:metrics/proxy/metrics"),
-        ])?;
-        let line = metrics.lines().find_map(|line| {
-            line.strip_prefix(r#"taffrail_operator_reconciles_total{kind="KafkaCluster"} "#)
-        });
-        Ok(line.context("no count of reconciles")?.trim().parse()?)
-    };
+    let rounds = || metric(bed, r#"taffrail_operator_reconciles_total{kind="KafkaCluster"}"#);
+    let label = |label: &str| bed.kubectl(&["label", "--overwrite", "pod", "demo-broker-0", label]);
+    label("looked-at=yes")?;
     let begun = rounds()?;
     wait("a reconcile", MINUTE, || {
-        bed.kubectl(&[
-            "--namespace",
-            NAMESPACE,
-            "label",
-            "--overwrite",
-            "pod",
-            "demo-broker-0",
-            "looked-at=again",
-        ])?;
-        bed.kubectl(&[
-            "--namespace",
-            NAMESPACE,
-            "label",
-            "--overwrite",
-            "pod",
-            "demo-broker-0",
-            "looked-at=yes",
-        ])?;
+        label("looked-at=again")?;
+        label("looked-at=yes")?;
         Ok((rounds()? > begun).then_some(()))
     })?;
-    ensure!(versions()? == before, "something was written");
+    ensure!(versions(bed)? == before, "something was written");
     Ok(())
 }
 
+/// Of a few objects that the operator writes.
+fn versions(bed: &Bed) -> Result<[Option<String>; 5]> {
+    fn version<K: Namespaced>(bed: &Bed, name: &str) -> Result<Option<String>> {
+        Ok(bed.get::<K>(name)?.and_then(|object| object.meta().resource_version.clone()))
+    }
+    Ok([
+        version::<KafkaCluster>(bed, "demo")?,
+        version::<KafkaTopic>(bed, "orders")?,
+        version::<StatefulSet>(bed, "demo-broker")?,
+        version::<Service>(bed, "demo-bootstrap")?,
+        version::<ConfigMap>(bed, &config_map_name(&demo(bed).pod(0)?)?)?,
+    ])
+}
+
 pub(crate) fn deleted(bed: &Bed) -> Result<()> {
-    let id = cluster_id(bed)?;
-    bed.kubectl(&["--namespace", NAMESPACE, "delete", "tkc", "demo"])?;
-    gone(bed)?;
-    let claim: Option<PersistentVolumeClaim> = bed.get(NAMESPACE, "data-demo-broker-0")?;
-    ensure!(claim.is_some_and(|claim| claim.metadata.deletion_timestamp.is_none()), "the volume is gone");
+    let demo = demo(bed);
+    let id = demo.id()?;
+    let delete = || {
+        bed.kubectl(&["delete", "tkc", "demo"])?;
+        bed.gone("pod/demo-broker-0", MINUTE * 2)
+    };
+    delete()?;
+    ensure!(demo.claim(0)?.metadata.deletion_timestamp.is_none(), "the volume goes");
 
     bed.apply(&DEMO.replace("size: 1Gi", "size: 1Gi\n        whenDeleted: Delete"))?;
     ready(bed)?;
-    ensure!(cluster_id(bed)? == id, "another cluster id on the same volume");
-    ensure!(consume(bed, "orders")?.len() == 3, "the records are gone");
+    ensure!(demo.id()? == id, "another cluster id on the same volume");
+    ensure!(demo.consume("orders")?.len() == 3, "the records are gone");
     wait("an owner of the volume", MINUTE, || {
-        let claim: PersistentVolumeClaim = bed.get(NAMESPACE, "data-demo-broker-0")?.context("no claim")?;
-        Ok((!claim.owner_references().is_empty()).then_some(()))
+        Ok((!demo.claim(0)?.owner_references().is_empty()).then_some(()))
     })?;
-    bed.kubectl(&["--namespace", NAMESPACE, "delete", "tkc", "demo"])?;
-    gone(bed)?;
-    wait("the volume to go", MINUTE * 2, || {
-        Ok(bed.get::<PersistentVolumeClaim>(NAMESPACE, "data-demo-broker-0")?.is_none().then_some(()))
-    })
+    delete()?;
+    bed.gone("pvc/data-demo-broker-0", MINUTE * 2)
 }
 
-fn gone(bed: &Bed) -> Result<()> {
-    wait("the Pod to go", MINUTE * 2, || {
-        Ok(bed.get::<Pod>(NAMESPACE, "demo-broker-0")?.is_none().then_some(()))
-    })
+fn config_map_name(pod: &Pod) -> Result<String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let map = volumes.filter_map(|volume| volume.config_map.as_ref()).next();
+    Ok(map.context("a volume from a ConfigMap")?.name.clone())
 }
 
-pub(crate) fn pod(bed: &Bed) -> Result<Pod> {
-    bed.get(NAMESPACE, "demo-broker-0")?.context("Pod demo-broker-0")
-}
-
-fn config_map_name(bed: &Bed) -> Result<String> {
-    let pod = pod(bed)?;
-    let volumes = pod.spec.and_then(|spec| spec.volumes).unwrap_or_default();
-    let map =
-        volumes.into_iter().find_map(|volume| volume.config_map).context("a volume from a ConfigMap")?;
-    Ok(map.name)
-}
-
-fn cluster_id(bed: &Bed) -> Result<String> {
-    let cluster: KafkaCluster = bed.get(NAMESPACE, "demo")?.context("KafkaCluster demo")?;
-    cluster.status.and_then(|status| status.cluster_id).context("no cluster id")
-}
-
-/// Where clients in the cluster begin.
-pub(crate) fn bootstrap() -> String {
-    format!("demo-bootstrap.{NAMESPACE}.svc:9092")
-}
-
-/// Waits until the operator says so of the generation that there is, and the Pod is ready.
+/// Waits until the operator says so of the generation that there is, and the Pod takes records.
 pub(crate) fn ready(bed: &Bed) -> Result<()> {
+    let demo = demo(bed);
     wait("Ready", MINUTE * 2, || {
-        let cluster: KafkaCluster = bed.get(NAMESPACE, "demo")?.context("KafkaCluster demo")?;
-        let generation = cluster.metadata.generation;
-        let status = cluster.status.unwrap_or_default();
-        let ready =
-            status.conditions.iter().find(|condition| condition.type_ == "Ready").context("no condition")?;
-        ensure!(
-            ready.status == "True" && ready.observed_generation == generation,
-            "{}: {}",
-            ready.reason,
-            ready.message
-        );
-        produce(bed, "probe", &["x"])?;
+        let ready = demo.condition("Ready")?;
+        ensure!(ready.starts_with("True"), "{ready}");
+        demo.produce("probe", ["x"])?;
         Ok(Some(()))
     })
 }

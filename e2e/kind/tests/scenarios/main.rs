@@ -15,6 +15,8 @@ mod monitoring;
 mod operators;
 mod outside;
 mod refusals;
+mod rolling;
+mod scaling;
 mod topics;
 mod workers;
 mod wrong;
@@ -49,28 +51,28 @@ const QUICK: [(&str, Scenario); 11] = [
     ),
     (
         "a rolling update under a producer: no delivery error, one Pod down, the active controller last",
-        brokers::rolled_under_load,
+        rolling::under_load,
     ),
-    ("three brokers become five: replica counts within one of each other", brokers::grown),
+    ("three brokers become five: replica counts within one of each other", scaling::grown),
 ];
 const REST: [(&str, Scenario); 41] = [
-    ("five brokers become three: everything is moved off first, and their volumes stay", brokers::shrunk),
-    ("fewer brokers than a topic has replicas are refused", brokers::shrinking_refused),
-    ("three to five to three to five on retained disks, and a reversal on the way", brokers::reversed),
+    ("five brokers become three: everything is moved off first, and their volumes stay", scaling::shrunk),
+    ("fewer brokers than a topic has replicas are refused", scaling::shrinking_refused),
+    ("three to five to three to five on retained disks, and a reversal on the way", scaling::reversed),
     ("a wiped disk gets its vote back", brokers::disk_wiped),
     (
         "an operator that is killed in mid-roll: the roll is finished and no Pod restarted twice",
-        brokers::operator_killed,
+        rolling::operator_killed,
     ),
-    ("a pause, a manual approval, restarted-at and a Pod's restart", brokers::annotated),
+    ("a pause, a manual approval, restarted-at and a Pod's restart", rolling::annotated),
     ("delete-pod-and-pvc replaces broker and voter", brokers::replaced),
-    ("a topic's number of replicas goes down and up", brokers::replication_changed),
+    ("a topic's number of replicas goes down and up", scaling::replication_changed),
     (
         "another image under a producer: every Pod replaced, one down at a time",
-        brokers::image_changed_under_load,
+        rolling::image_changed_under_load,
     ),
-    ("a bad image hurts one Pod, and its correction repairs it", brokers::bad_image),
-    ("a roll is refused at min.insync.replicas, and goes on when that is healed", brokers::roll_refused),
+    ("a bad image hurts one Pod, and its correction repairs it", rolling::bad_image),
+    ("a roll is refused at min.insync.replicas, and goes on when that is healed", rolling::refused),
     ("two namespaces name one topic; its owner is deleted and the other has it", topics::of_two_namespaces),
     ("a topic that was deleted behind our back is created again", topics::recreated),
     (
@@ -81,13 +83,13 @@ const REST: [(&str, Scenario); 41] = [
     ("the book's commands for Kubernetes work as they are printed", book::commands),
     (
         "an impossible request is said with the scheduler's reason, and its correction repairs it",
-        brokers::impossible_request,
+        rolling::impossible_request,
     ),
-    ("a broker that crashes again and again gets its correction", brokers::crash_looping),
-    ("an image is taken back in mid-roll", brokers::image_taken_back),
+    ("a broker that crashes again and again gets its correction", rolling::crash_looping),
+    ("an image is taken back in mid-roll", rolling::image_taken_back),
     (
         "where every topic has as many replicas as min.insync.replicas nothing blocks a roll",
-        brokers::nothing_to_spare,
+        rolling::nothing_to_spare,
     ),
     (
         "with the operator gone all Pods are deleted: the same cluster serves its records",

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, wait};
+use kind_e2e::{Bed, MINUTE, wait};
 
-use crate::cluster::MINUTE;
-use crate::full::of_operator;
-use crate::operators::Written;
+use crate::operators::{Written, metric, stop_operator};
 
 const TOPICS: usize = 2000;
 /// In which all of them have been looked at.
@@ -24,16 +22,14 @@ pub(crate) fn restarted(bed: &Bed) -> Result<()> {
     let topics: Vec<_> = (0..TOPICS).map(topic).collect();
     let begun = Instant::now();
     bed.apply(&topics.join("---\n"))?;
-    let ready = ["wait", "--for=condition=Ready", "kafkatopics", "--all", "--timeout=600s"];
-    bed.kubectl(&[&["--namespace", NAMESPACE], &ready[..]].concat())?;
+    bed.ready(&["kafkatopics", "--all"], MINUTE * 10)?;
     println!("{TOPICS} topics in {:.0} s", begun.elapsed().as_secs_f64());
 
     let before = Written::so_far(bed)?.others.len();
-    let pod = ["delete", "pod", "--selector=app.kubernetes.io/name=taffrail-operator", "--wait=true"];
-    bed.kubectl(&[&["--namespace", OPERATOR_NAMESPACE], &pod[..]].concat())?;
+    stop_operator(bed)?;
     let begun = Instant::now();
     wait("all topics to be looked at", MINUTE * 2, || {
-        let looked_at = of_operator(bed, STEADY)?;
+        let looked_at = metric(bed, STEADY)?;
         ensure!(looked_at >= TOPICS as f64, "{looked_at} of {TOPICS}");
         Ok(Some(()))
     })?;
@@ -42,6 +38,5 @@ pub(crate) fn restarted(bed: &Bed) -> Result<()> {
     ensure!(took < LOOKED_AT, "{took:?}");
     let written = Written::so_far(bed)?.others;
     ensure!(written.len() == before, "{:#?}", &written[before..]);
-    let all = ["delete", "kafkatopics", "--all", "--timeout=300s"];
-    bed.kubectl(&[&["--namespace", NAMESPACE], &all[..]].concat()).map(drop)
+    bed.kubectl(&["delete", "kafkatopics", "--all", "--timeout=300s"]).map(drop)
 }

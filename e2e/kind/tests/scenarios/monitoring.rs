@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, wait};
+use kind_e2e::{Bed, MINUTE, NAMESPACE, OPERATOR_NAMESPACE, wait};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cluster::MINUTE;
+use crate::brokers::trio;
 
-/// The cluster whose series are asked for: one with followers.
-const CLUSTER: &str = "trio";
 /// A Go module that has the definitions of monitors and rules.
 const DEFINITIONS: &str = "github.com/prometheus-operator/prometheus-operator@v0.76.0";
 const IMAGE: &str = "quay.io/prometheus/prometheus:v2.42.0";
@@ -27,10 +25,8 @@ pub(crate) fn prometheus(bed: &Bed) -> Result<()> {
         wait(&query, MINUTE, || Ok(has_data(bed, &query)?.then_some(())))?;
     }
     // Something to count: a producer that goes on, and a group that has committed.
-    let bootstrap = format!("{CLUSTER}-bootstrap.{NAMESPACE}.svc:9092");
-    let load = bed.load(&bootstrap, "flights")?;
-    let group = ["consume", "flights", "--group", "monitored", "--from-beginning", "-n", "1"];
-    bed.taffrail(&[&group[..], &["--bootstrap-server", &bootstrap]].concat(), None)?;
+    let load = trio(bed).load("flights")?;
+    trio(bed).ask(&["consume", "flights", "--group", "monitored", "--from-beginning", "-n", "1"])?;
     let unanswered = wait("every query to have an answer", MINUTE * 2, || {
         let unanswered =
             queries()?.into_iter().filter(|query| !has_data(bed, query).unwrap_or(false)).collect::<Vec<_>>();
@@ -40,8 +36,7 @@ pub(crate) fn prometheus(bed: &Bed) -> Result<()> {
     load.end()?;
     unanswered?;
     rules_are_taken(bed)?;
-    let left = ["pod/prometheus", "configmap/prometheus"];
-    bed.kubectl(&[&["--namespace", NAMESPACE, "delete", "--grace-period=1"], &left[..]].concat()).map(drop)
+    bed.kubectl(&["delete", "--grace-period=1", "pod/prometheus", "configmap/prometheus"]).map(drop)
 }
 
 /// The Prometheus Operator's own definitions take the chart's monitors and rules, with nothing unknown in them.
@@ -59,16 +54,7 @@ pub(crate) fn accepted(bed: &Bed) -> Result<()> {
     }
     let on = ["podMonitor", "serviceMonitor", "prometheusRule"];
     let on = on.map(|monitor| format!("metrics.{monitor}.enabled=true")).join(",");
-    let rendered = bed.helm(&[
-        "template",
-        "taffrail",
-        &bed.chart(),
-        "--kube-version=1.34.0",
-        "--show-only=templates/monitors.yaml",
-        "--show-only=templates/prometheusrules.yaml",
-        "--set",
-        &on,
-    ])?;
+    let rendered = rendered(bed, &["--show-only=templates/prometheusrules.yaml", "--set", &on])?;
     let create = ["create", "--dry-run=server", "--validate=strict", "-f", "-"];
     let created = bed.kubectl_with(&create, Some(&rendered))?;
     ensure!(created.lines().count() == 4, "{created}");
@@ -86,10 +72,10 @@ fn begin(bed: &Bed) -> Result<()> {
     let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
         {
             "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": { "name": "prometheus", "namespace": NAMESPACE }, "data": files,
+            "metadata": { "name": "prometheus" }, "data": files,
         },
         {
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "prometheus", "namespace": NAMESPACE },
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "prometheus" },
             "spec": {
                 "automountServiceAccountToken": false,
                 "securityContext": {
@@ -111,25 +97,15 @@ fn begin(bed: &Bed) -> Result<()> {
             },
         },
     ] });
-    bed.kubectl_with(&["apply", "-f", "-"], Some(&objects.to_string()))?;
-    let ready = ["wait", "--for=condition=Ready", "pod/prometheus", "--timeout=120s"];
-    bed.kubectl(&[&["--namespace", NAMESPACE], &ready[..]].concat()).map(drop)
+    bed.apply(&objects.to_string())?;
+    bed.ready(&["pod/prometheus"], MINUTE * 2)
 }
 
 /// What the Prometheus Operator would make of the chart's monitors. Debian's Prometheus cannot ask Kubernetes, so that the
 /// targets are looked up here, by the monitors' own selectors, ports and relabelings.
 fn config(bed: &Bed) -> Result<Value> {
-    let rendered = bed.helm(&[
-        "template",
-        "taffrail",
-        &bed.chart(),
-        "--namespace",
-        OPERATOR_NAMESPACE,
-        "--kube-version=1.34.0",
-        "--show-only=templates/monitors.yaml",
-        "--set",
-        "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true",
-    ])?;
+    let on = "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true";
+    let rendered = rendered(bed, &["--set", on])?;
     let mut jobs = Vec::new();
     for document in serde_yaml::Deserializer::from_str(&rendered) {
         let monitor = Value::deserialize(document)?;
@@ -147,6 +123,14 @@ fn config(bed: &Bed) -> Result<Value> {
         "rule_files": ["/etc/prometheus/kafka.yaml", "/etc/prometheus/operator.yaml"],
         "scrape_configs": jobs,
     }))
+}
+
+/// What helm makes of the chart's monitors, and of more of it.
+fn rendered(bed: &Bed, more: &[&str]) -> Result<String> {
+    let chart = bed.chart();
+    let monitors =
+        ["template", "taffrail", &chart, "--kube-version=1.34.0", "--show-only=templates/monitors.yaml"];
+    bed.helm(&[&monitors, more].concat())
 }
 
 fn of_pods(bed: &Bed, monitor: &Value) -> Result<Vec<Value>> {
@@ -234,7 +218,7 @@ fn filled_in(query: &str, is_operators: bool) -> String {
     query
         .replace("$__rate_interval", "30s")
         .replace("$namespace", namespace)
-        .replace("$kafka_cluster", CLUSTER)
+        .replace("$kafka_cluster", "trio")
         .replace("$consumergroup", ".*")
         .replace("$topic", ".*")
 }

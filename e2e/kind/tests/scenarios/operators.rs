@@ -4,26 +4,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
-use kind_e2e::{Bed, NAMESPACE, OPERATOR_NAMESPACE, settled, wait};
-use resources::KafkaCluster;
+use kind_e2e::{Bed, MINUTE, OPERATOR_NAMESPACE, wait};
 use serde_json::Value;
 
-use crate::cluster::MINUTE;
+use crate::brokers::{ROLL, trio};
 
 const DEPLOYMENT: &str = "deployment/taffrail-operator";
+const SELECTOR: &str = "--selector=app.kubernetes.io/name=taffrail-operator";
 /// As long as a Lease is held by one that is no more, and the time to look at everything.
 const TAKEOVER_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) fn leader_killed(bed: &Bed) -> Result<()> {
+    let trio = trio(bed);
     operators(bed, 2)?;
     let leader = leader(bed)?;
-    let kill = ["delete", "pod", &leader, "--grace-period=0", "--force"];
-    bed.kubectl(&[&["--namespace", OPERATOR_NAMESPACE], &kill[..]].concat())?;
+    kubectl(bed, &["delete", "pod", &leader, "--grace-period=0", "--force"])?;
     let begun = Instant::now();
-    let patch = r#"{"spec": {"config": {"log.retention.hours": 72}}}"#;
-    bed.kubectl(&["--namespace", NAMESPACE, "patch", "tkc", "trio", "--type=merge", "--patch", patch])?;
+    trio.configure("log.retention.hours", 72)?;
     wait("the other operator", MINUTE, || {
-        let cluster: KafkaCluster = bed.get(NAMESPACE, "trio")?.context("KafkaCluster trio")?;
+        let cluster = trio.read()?;
         let seen = cluster.status.and_then(|status| status.observed_generation);
         Ok((seen == cluster.metadata.generation).then_some(()))
     })?;
@@ -31,7 +30,7 @@ pub(crate) fn leader_killed(bed: &Bed) -> Result<()> {
     ensure!(after < TAKEOVER_MAX, "acted on after {after:?}");
     ensure!(self::leader(bed)? != leader, "the one that was killed holds the Lease");
     println!("acted on after {:.1} s", after.as_secs_f64());
-    settled(bed, "trio", MINUTE * 5)?;
+    trio.settled(ROLL)?;
     operators(bed, 1)
 }
 
@@ -94,14 +93,46 @@ impl Written {
 
 /// Waits until so many operators are ready.
 pub(crate) fn operators(bed: &Bed, replicas: usize) -> Result<()> {
-    let ours = ["--namespace", OPERATOR_NAMESPACE];
-    bed.kubectl(&[&ours[..], &["scale", DEPLOYMENT, &format!("--replicas={replicas}")]].concat())?;
-    bed.kubectl(&[&ours[..], &["rollout", "status", DEPLOYMENT, "--timeout=90s"]].concat()).map(drop)
+    kubectl(bed, &["scale", DEPLOYMENT, &format!("--replicas={replicas}")])?;
+    rolled_out(bed)
+}
+
+/// Kills every operator, as nobody does who has the choice.
+pub(crate) fn kill_operator(bed: &Bed) -> Result<()> {
+    kubectl(bed, &["delete", "pod", SELECTOR, "--grace-period=0", "--force"]).map(drop)
+}
+
+/// Stops the operator as an update does, and waits for its end.
+pub(crate) fn stop_operator(bed: &Bed) -> Result<()> {
+    kubectl(bed, &["delete", "pod", SELECTOR]).map(drop)
+}
+
+/// Takes the operator off a worker on which nothing new may come.
+pub(crate) fn move_off(bed: &Bed, node: &str) -> Result<()> {
+    kubectl(bed, &["delete", "pods", SELECTOR, &format!("--field-selector=spec.nodeName={node}")])?;
+    rolled_out(bed)
+}
+
+/// A number of the operator's metrics.
+pub(crate) fn metric(bed: &Bed, name: &str) -> Result<f64> {
+    let service = "services/taffrail-operator-metrics:metrics/proxy/metrics";
+    let path = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/{service}");
+    let metrics = bed.kubectl(&["get", "--raw", &path])?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
+    Ok(line.trim().parse()?)
+}
+
+fn rolled_out(bed: &Bed) -> Result<()> {
+    kubectl(bed, &["rollout", "status", DEPLOYMENT, "--timeout=90s"]).map(drop)
+}
+
+fn kubectl(bed: &Bed, arguments: &[&str]) -> Result<String> {
+    bed.kubectl(&[&["--namespace", OPERATOR_NAMESPACE], arguments].concat())
 }
 
 /// The operator that works.
 fn leader(bed: &Bed) -> Result<String> {
-    let lease: Option<Lease> = bed.get(OPERATOR_NAMESPACE, "taffrail-operator")?;
+    let lease: Option<Lease> = bed.get_in(OPERATOR_NAMESPACE, "taffrail-operator")?;
     let lease = lease.and_then(|lease| lease.spec).context("no Lease")?;
     lease.holder_identity.filter(|holder| !holder.is_empty()).context("nobody holds the Lease")
 }

@@ -2,10 +2,9 @@
 //! stand in `refused.yaml`.
 
 use anyhow::{Context, Result, bail, ensure};
-use kind_e2e::{Bed, NAMESPACE, wait};
+use kind_e2e::{Bed, MINUTE, wait};
 use serde_json::Value;
 
-use crate::cluster::MINUTE;
 use crate::wrong::{Case, Cases};
 
 pub(crate) fn refused(bed: &Bed) -> Result<()> {
@@ -20,9 +19,9 @@ pub(crate) fn refused(bed: &Bed) -> Result<()> {
     for case in &cases.update {
         // Those that all scenarios share.
         let name = if case.kind == "KafkaCluster" { "demo" } else { "orders" };
-        let patch = ["patch", &case.kind, name, "--type=merge", "--dry-run=server", "--patch"];
-        let refusal =
-            bed.kubectl(&[&["--namespace", NAMESPACE], &patch[..], &[&case.change.to_string()]].concat());
+        let change = case.change.to_string();
+        let dry_run = ["--type=merge", "--dry-run=server", "--patch", &change];
+        let refusal = bed.kubectl(&[&["patch", &case.kind, name], &dry_run[..]].concat());
         wrong.extend(unsaid(case, refusal.err().map(|error| format!("{error:#}"))));
     }
     for (number, case) in cases.condition.iter().enumerate() {
@@ -33,8 +32,7 @@ pub(crate) fn refused(bed: &Bed) -> Result<()> {
         let said = wait("a refusal", MINUTE, || condition(bed, &object, case));
         wrong.extend(unsaid(case, said.map_err(|error| format!("{error:#}")).ok()));
     }
-    let all = ["delete", "kafkatopics,kafkaclusters", "--selector=case=wrong", "--timeout=120s"];
-    bed.kubectl(&[&["--namespace", NAMESPACE], &all[..]].concat())?;
+    bed.kubectl(&["delete", "kafkatopics,kafkaclusters", "--selector=case=wrong", "--timeout=120s"])?;
     ensure!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     println!("{count} specs refused");
     Ok(())
@@ -48,14 +46,13 @@ fn unsaid(case: &Case, refusal: Option<String>) -> Option<String> {
 }
 
 fn dry_run(bed: &Bed, object: &Value) -> Result<String> {
-    let arguments = ["--namespace", NAMESPACE, "create", "--dry-run=server", "-f", "-"];
-    bed.kubectl_with(&arguments, Some(&object.to_string()))
+    bed.kubectl_with(&["create", "--dry-run=server", "-f", "-"], Some(&object.to_string()))
 }
 
 /// The message of the condition that has the reason.
 fn condition(bed: &Bed, object: &Value, case: &Case) -> Result<Option<String>> {
     let name = object["metadata"]["name"].as_str().context("a name")?;
-    let found = bed.kubectl(&["--namespace", NAMESPACE, "get", &case.kind, name, "--output", "json"])?;
+    let found = bed.kubectl(&["get", &case.kind, name, "--output", "json"])?;
     let found: Value = serde_json::from_str(&found)?;
     let conditions = found["status"]["conditions"].as_array().context("no condition yet")?;
     let reason = case.reason.as_deref().context("a case has a reason")?;
