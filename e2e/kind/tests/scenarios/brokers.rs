@@ -37,6 +37,17 @@ spec:
   partitions: 12
   replicas: 3
 ";
+/// A topic that nobody has looked at while there is no operator.
+const WAITING: &str = "
+apiVersion: taffrail.dev/v1alpha1
+kind: KafkaTopic
+metadata:
+  name: waiting
+spec:
+  clusterRef: {name: trio}
+  partitions: 1
+  replicas: 3
+";
 /// Records that are there from the beginning.
 const FLIGHTS: usize = 4000;
 /// A roll of three Pods, each of which Kubernetes makes again.
@@ -76,6 +87,15 @@ pub(crate) fn operator_gone(bed: &Bed) -> Result<()> {
     let trio = trio(bed);
     let (id, records, former) = (trio.id()?, trio.consume("flights")?, trio.pods()?);
     operators(bed, 0)?;
+    bed.apply(WAITING)?;
+    for (field, expected) in [
+        ("type", "Ready Reconciling Stalled"),
+        ("status", "Unknown Unknown Unknown"),
+        ("reason", "Pending Pending Pending"),
+    ] {
+        let said = bed.field("tkt/waiting", &format!(".status.conditions[*].{field}"))?;
+        ensure!(said == expected, "without an operator {field} is {said}");
+    }
     let pods: Vec<_> = former.keys().map(String::as_str).collect();
     bed.kubectl(&[&["delete", "pods", "--wait=false"], &pods[..]].concat())?;
     wait("three brokers", MINUTE * 2, || {
@@ -92,6 +112,8 @@ pub(crate) fn operator_gone(bed: &Bed) -> Result<()> {
     ensure!(read == records, "{} records of {}", read.len(), records.len());
     operators(bed, 1)?;
     trio.settled(MINUTE * 2)?;
+    bed.ready(&["kafkatopic/waiting"], MINUTE)?;
+    bed.kubectl(&["delete", "tkt", "waiting", "--timeout=60s"])?;
     ensure!(trio.id()? == id, "another cluster id in the status");
     ensure!(trio.state_of(0)?["clusterId"] == id.as_str(), "another cluster id");
     Ok(())

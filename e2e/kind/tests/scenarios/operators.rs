@@ -94,7 +94,12 @@ impl Written {
 /// Waits until so many operators are ready.
 pub(crate) fn operators(bed: &Bed, replicas: usize) -> Result<()> {
     kubectl(bed, &["scale", DEPLOYMENT, &format!("--replicas={replicas}")])?;
-    rolled_out(bed)
+    rolled_out(bed)?;
+    if replicas == 0 {
+        // One that is on its way out still works.
+        kubectl(bed, &["wait", "--for=delete", "pod", SELECTOR, "--timeout=60s"])?;
+    }
+    Ok(())
 }
 
 /// Kills every operator, as nobody does who has the choice.

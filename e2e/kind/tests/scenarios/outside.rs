@@ -110,15 +110,25 @@ fn bootstrap_servers(demo: Cluster<'_>, listener: &str) -> Result<Option<String>
 }
 
 pub(crate) fn volume_grown(bed: &Bed) -> Result<()> {
-    let demo = demo(bed);
-    // The bed's volumes do not grow, whatever their class says: what can be seen is what is asked of them.
-    let class = ["patch", "storageclass", "standard", "--patch", r#"{"allowVolumeExpansion": true}"#];
-    bed.kubectl(&class)?;
+    let (demo, claim) = (demo(bed), demo(bed).claim_name(0));
     let (before, former, records) = (demo.pod(0)?, demo.stateful_set()?, demo.consume("orders")?);
+    // A class that refuses is told, and holds nothing else up: not in this edit, and not in the next.
+    let is_refused = || demo.says("Stalled", &["True Forbidden", &claim], MINUTE);
+    may_grow(bed, false)?;
     resize(demo, "2Gi")?;
-    wait("a larger volume", MINUTE, || Ok((requested(demo)? == "2Gi").then_some(())))?;
+    is_refused()?;
     wait("another StatefulSet", MINUTE, || Ok((demo.stateful_set()?.uid() != former.uid()).then_some(())))?;
+    ensure!(demo.pod(0)?.uid() == before.uid(), "the Pod was restarted");
+    demo.configure("num.partitions", 5)?;
+    let before = demo.another_pod(0, &before)?;
+    is_refused()?;
+    ensure!(requested(demo)? == "1Gi", "a volume grew that may not");
+    // The bed's volumes do not grow, whatever their class says: what can be seen is what is asked of them. By now the operator
+    // tries once a minute.
+    may_grow(bed, true)?;
+    wait("a larger volume", MINUTE * 2, || Ok((requested(demo)? == "2Gi").then_some(())))?;
     ready(bed)?;
+    demo.says("Stalled", &["False"], MINUTE)?;
     ensure!(demo.pod(0)?.uid() == before.uid(), "the Pod was restarted");
     ensure!(demo.consume("orders")? == records, "other records than before");
     let Err(error) = resize(demo, "1Gi") else { bail!("a volume was to shrink") };
@@ -136,6 +146,12 @@ pub(crate) fn volume_larger(bed: &Bed) -> Result<()> {
     ready(bed)?;
     ensure!(requested(demo)? == "3Gi", "the volume that somebody enlarged: {}", requested(demo)?);
     Ok(())
+}
+
+/// Whether the class of the bed's volumes lets them grow.
+fn may_grow(bed: &Bed, is_allowed: bool) -> Result<()> {
+    let patch = json!({ "allowVolumeExpansion": is_allowed }).to_string();
+    bed.kubectl(&["patch", "storageclass", "standard", "--patch", &patch]).map(drop)
 }
 
 fn resize(demo: Cluster<'_>, size: &str) -> Result<()> {

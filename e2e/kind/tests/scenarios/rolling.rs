@@ -10,6 +10,19 @@ use crate::brokers::{ROLL, trio};
 use crate::operators::kill_operator;
 use crate::scaling::flights;
 
+/// A topic that takes no writes while a broker is missing. It has no replica to spare, and so holds up no restart.
+const STRICT: &str = "
+apiVersion: taffrail.dev/v1alpha1
+kind: KafkaTopic
+metadata:
+  name: strict
+spec:
+  clusterRef: {name: trio}
+  partitions: 1
+  replicas: 3
+  config: {min.insync.replicas: 3}
+";
+
 pub(crate) fn under_load(bed: &Bed) -> Result<()> {
     let trio = trio(bed);
     let before = trio.controller()?;
@@ -100,6 +113,9 @@ pub(crate) fn nothing_to_spare(bed: &Bed) -> Result<()> {
 
 pub(crate) fn refused(bed: &Bed) -> Result<()> {
     let trio = trio(bed);
+    bed.apply(STRICT)?;
+    bed.ready(&["kafkatopic/strict"], MINUTE)?;
+    trio.says("Available", &["True Serving"], MINUTE)?;
     // A Pod that cannot be scheduled is one that is missing.
     let node = trio.node_of(2)?;
     bed.kubectl(&["cordon", &node])?;
@@ -108,12 +124,15 @@ pub(crate) fn refused(bed: &Bed) -> Result<()> {
     let watch = trio.watch()?;
     trio.configure("num.partitions", 5)?;
     trio.says("Ready", &["trio-broker-2"], MINUTE)?;
+    trio.says("Available", &["False UnderMinIsr: 1 of "], MINUTE)?;
     std::thread::sleep(Duration::from_secs(10));
     let stopped = watch.end()?.stopped;
     let is_other = |pod: &String| ["trio-broker-0", "trio-broker-1"].contains(&pod.as_str());
     ensure!(!stopped.iter().any(is_other), "a Pod was restarted that could not be spared: {stopped:?}");
     bed.kubectl(&["uncordon", &node])?;
     trio.settled(ROLL)?;
+    trio.says("Available", &["True Serving"], MINUTE)?;
+    bed.kubectl(&["delete", "tkt", "strict", "--timeout=60s"])?;
     trio.budget(1)
 }
 
