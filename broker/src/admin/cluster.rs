@@ -25,6 +25,9 @@ pub(super) struct ClusterState {
     controller: Option<i32>,
     brokers: Vec<BrokerState>,
     partitions: PartitionsState,
+    /// The topic that needs the most brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    widest_topic: Option<WidestTopic>,
     /// Partitions that are being given other replicas.
     reassigning: usize,
     rebalance: RebalanceState,
@@ -61,6 +64,14 @@ struct PartitionsState {
     offline: usize,
     /// Those that refuse writes with acks=all.
     under_min_isr: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WidestTopic {
+    name: String,
+    /// Not those that are on their way off.
+    replicas: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,6 +115,9 @@ pub(super) fn state(node: &Node) -> ClusterState {
             offline: health.offline,
             under_min_isr: health.under_min_isr,
         },
+        widest_topic: image
+            .widest_topic()
+            .map(|(topic, replicas)| WidestTopic { name: topic.name.to_string(), replicas }),
         reassigning: image.reassigning().count(),
         rebalance: RebalanceState {
             is_active,

@@ -58,6 +58,9 @@ pub struct ClusterState {
     /// How many partitions can be used; not every version of a node says it.
     #[serde(default)]
     pub partitions: Option<PartitionsState>,
+    /// The topic that needs the most brokers; not every version of a node says it.
+    #[serde(default)]
+    pub widest_topic: Option<WidestTopic>,
     /// Partitions that are being given other replicas.
     pub reassigning: usize,
     /// Whether replicas are being spread.
@@ -112,6 +115,16 @@ pub struct PartitionsState {
     pub offline: usize,
     /// Those that refuse writes with acks=all for want of replicas in sync.
     pub under_min_isr: usize,
+}
+
+/// A topic, and how many brokers it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WidestTopic {
+    /// Its name.
+    pub name: String,
+    /// The replicas of its widest partition, without those that are on their way off.
+    pub replicas: usize,
 }
 
 /// How far the spreading of replicas is.

@@ -25,7 +25,7 @@ pub struct ScaleSight {
     pub voters: Option<Vec<Directory>>,
     /// The brokers that are registered.
     pub brokers: Vec<ScaleBroker>,
-    /// The topic with the most replicas, and how many these are; needed only where brokers become fewer.
+    /// The topic that needs the most brokers, and how many these are.
     pub widest: Option<(String, usize)>,
     /// Whether replicas are being spread.
     pub is_rebalancing: bool,

@@ -9,8 +9,6 @@ mod refusals;
 mod status;
 mod validate;
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -29,11 +27,6 @@ use crate::names;
 use crate::run::Context;
 
 pub(crate) use refusals::Refusals;
-
-/// Nodes are asked this often while something is under way; Kubernetes itself is watched.
-const UNDER_WAY: Duration = Duration::from_secs(1);
-/// Against what no watch tells.
-const AT_REST: Duration = Duration::from_secs(300);
 
 /// One round: ends with what should be, or on the way to it.
 pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyhow::Result<Action> {
@@ -60,7 +53,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
         if status != before {
             write_status(&context.client, &cluster, &status).await.context("writing the status")?;
         }
-        return Ok(Action::requeue(AT_REST));
+        return Ok(Action::requeue(status::AT_REST));
     }
     let observed =
         Box::pin(observe::observe(&context.client, &context.kafka, &cluster)).await.context("observing")?;
@@ -99,7 +92,7 @@ pub(crate) async fn reconcile(cached: &KafkaCluster, context: &Context) -> anyho
         true => context.pulse.note(ObjectRef::from_obj(&cluster), observed.beat(&namespace, &name)),
         false => context.pulse.forget(&ObjectRef::from_obj(&cluster)),
     }
-    Ok(Action::requeue(if is_settled { AT_REST } else { UNDER_WAY }))
+    Ok(Action::requeue(status::again(is_settled, &status)))
 }
 
 /// What Kubernetes refuses for good is told in the status, beside being tried again.

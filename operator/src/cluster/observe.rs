@@ -40,8 +40,6 @@ pub(crate) struct Observed {
     pub(crate) claims: Vec<PersistentVolumeClaim>,
     /// Who votes in the metadata quorum; `None` if nobody says.
     pub(crate) voters: Option<Vec<Directory>>,
-    /// The topic with the most replicas; looked for only where brokers go.
-    pub(crate) widest: Option<(String, usize)>,
     /// The brokers of Pods that are to be replaced and have the only replica in sync of a topic, with its name.
     pub(crate) irreplaceable: BTreeMap<i32, String>,
     /// What moving replicas still have to copy; looked for only while they move, and `None` if nobody says.
@@ -121,10 +119,8 @@ pub(crate) async fn observe(
     let (brokers, controllers): (Vec<_>, Vec<_>) =
         nodes.into_iter().partition(|node| node.id < CONTROLLERS_FROM);
 
-    let has = replicas(stateful_set.as_ref()).unwrap_or(0);
-    let is_shrinking = cluster.spec.brokers.replicas < has;
     let asked = match brokers.iter().any(Broker::serves) {
-        true => kafka::ask(clients, &namespace, &name, &brokers, is_shrinking).await?,
+        true => kafka::ask(clients, &namespace, &name, &brokers).await?,
         false => kafka::Asked::default(),
     };
     let racks = match &cluster.spec.brokers.rack {
@@ -145,7 +141,6 @@ pub(crate) async fn observe(
         controllers,
         claims,
         voters: asked.voters,
-        widest: asked.widest,
         irreplaceable: asked.irreplaceable,
         bytes_left: asked.bytes_left,
         racks,

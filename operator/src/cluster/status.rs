@@ -1,5 +1,7 @@
 //! What is said of a cluster: pure, from what was seen and what was planned.
 
+use std::time::Duration;
+
 use client::node::PartitionsState;
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,6 +18,12 @@ use super::validate::ValidCluster;
 use crate::conditions::{AVAILABLE, Said, merge};
 use crate::names;
 
+/// Nodes are asked this often while something is under way; Kubernetes itself is watched.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+/// Nobody tells when that which it is stalled for is gone.
+const STALLED: Duration = Duration::from_secs(10);
+/// Against what no watch tells.
+pub(crate) const AT_REST: Duration = Duration::from_secs(300);
 /// While replicas are spread over brokers that are all there.
 const REBALANCING: &str = "Rebalancing";
 
@@ -178,6 +186,17 @@ pub(crate) fn paused(cluster: &KafkaCluster, now: &Time) -> KafkaClusterStatus {
     status.conditions.retain(|condition| condition.type_ != "ReconciliationPaused");
     status.conditions.extend(paused);
     status
+}
+
+/// When the cluster is looked at again, if nothing is heard of it until then. What it is stalled for may go without an edit: a
+/// topic that was too wide for fewer brokers gets narrower.
+pub(crate) fn again(is_settled: bool, status: &KafkaClusterStatus) -> Duration {
+    let is_stalled = status.conditions.iter().any(|one| one.type_ == "Stalled" && one.status == "True");
+    match (is_settled, is_stalled) {
+        (false, _) => UNDER_WAY,
+        (true, true) => STALLED,
+        (true, false) => AT_REST,
+    }
 }
 
 /// What the cluster waits for, as a reason and a sentence.

@@ -143,6 +143,12 @@ impl Image {
         partitions.filter(|(_, _, state)| state.is_reassigning())
     }
 
+    /// The topic with the partition that needs the most brokers, and how many these are.
+    pub fn widest_topic(&self) -> Option<(&Arc<TopicImage>, usize)> {
+        let width = |topic: &TopicImage| topic.partitions.iter().map(PartitionImage::target_replicas).max();
+        self.topics.values().filter_map(|topic| Some((topic, width(topic)?))).max_by_key(|(_, width)| *width)
+    }
+
     /// What was set for a resource.
     pub fn config(&self, resource: &ConfigResource) -> &Overrides {
         static NOTHING: Overrides = Overrides::new();
@@ -387,6 +393,11 @@ impl PartitionImage {
     /// Whether replicas are being added or removed.
     pub fn is_reassigning(&self) -> bool {
         !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// How many replicas it has once a reassignment is complete.
+    pub fn target_replicas(&self) -> usize {
+        self.replicas.len() - self.removing.len()
     }
 }
 

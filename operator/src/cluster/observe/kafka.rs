@@ -17,18 +17,16 @@ use crate::names;
 #[derive(Default)]
 pub(super) struct Asked {
     pub(super) voters: Option<Vec<Directory>>,
-    pub(super) widest: Option<(String, usize)>,
     pub(super) irreplaceable: BTreeMap<i32, String>,
     pub(super) bytes_left: Option<i64>,
 }
 
-/// Asks who votes; for topics where Pods are to be replaced or brokers are to go; and for sizes where replicas move.
+/// Asks who votes; for topics where Pods are to be replaced or replicas move; and then for sizes.
 pub(super) async fn ask(
     kafka: &Kafka,
     namespace: &str,
     name: &str,
     brokers: &[Broker],
-    is_shrinking: bool,
 ) -> anyhow::Result<Asked> {
     let mut asked = Asked::default();
     let admin = kafka.admin(&names::own_servers(namespace, name))?;
@@ -44,7 +42,7 @@ pub(super) async fn ask(
     };
     let states = brokers.iter().filter_map(|broker| broker.node.as_ref().ok()?.cluster.as_ref());
     let moving = states.clone().find(|state| state.rebalance.is_active);
-    let topics = match is_shrinking || moving.is_some() || brokers.iter().any(is_replaced) {
+    let topics = match moving.is_some() || brokers.iter().any(is_replaced) {
         true => admin.list_topics().await?,
         false => Vec::new(),
     };
@@ -54,13 +52,6 @@ pub(super) async fn ask(
                 asked.irreplaceable.insert(only, topic.name.clone());
             }
         }
-    }
-    if is_shrinking {
-        let replicas = topics.iter().map(|topic| {
-            let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
-            (topic.name.clone(), most.unwrap_or(0))
-        });
-        asked.widest = replicas.max_by_key(|(_, most)| *most);
     }
     if let Some(state) = moving {
         match bytes_left(&admin, &topics, state, brokers).await {

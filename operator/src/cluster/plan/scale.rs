@@ -34,7 +34,7 @@ pub(super) fn next(cluster: &ValidCluster, observed: &Observed) -> Option<ScaleS
         nodes: nodes.collect(),
         voters: observed.voters.clone(),
         brokers: registered.collect(),
-        widest: observed.widest.clone(),
+        widest: state.widest_topic.as_ref().map(|topic| (topic.name.clone(), topic.replicas)),
         is_rebalancing: state.rebalance.is_active,
         rate: state.rebalance.bytes_per_second,
         wanted_rate: brokers.rebalance.bytes_per_second,

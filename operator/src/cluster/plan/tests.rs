@@ -1,6 +1,8 @@
 //! What the operator would do in each situation.
 
-use client::node::{BrokerState, ClusterState, DrainState, NodeState, PartitionsState, RebalanceState};
+use client::node::{
+    BrokerState, ClusterState, DrainState, NodeState, PartitionsState, RebalanceState, WidestTopic,
+};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -65,7 +67,6 @@ fn nothing() -> Observed {
         }],
         claims: Vec::new(),
         voters: None,
-        widest: None,
         irreplaceable: std::collections::BTreeMap::new(),
         bytes_left: None,
         unreadable_namespaces: None,
@@ -146,8 +147,13 @@ fn state(brokers: i32) -> ClusterState {
             partitions_blocked: 0,
         },
         partitions: Some(PartitionsState { total: 3, offline: 0, under_min_isr: 0 }),
+        widest_topic: None,
         drain: None,
     }
+}
+
+fn orders_on_three() -> Option<WidestTopic> {
+    Some(WidestTopic { name: "orders".to_owned(), replicas: 3 })
 }
 
 /// Changes what all brokers say of their cluster.
@@ -457,7 +463,7 @@ fn brokers_are_removed_when_nothing_is_on_them() {
     let settled = status(Some("old"), Some("0.1.0"));
     let five = cluster(|body| body["spec"]["brokers"]["replicas"] = json!(5));
     let mut observed = all_of(&valid(&five), Some("old"));
-    observed.widest = Some(("orders".to_owned(), 3));
+    say(&mut observed, |cluster| cluster.widest_topic = orders_on_three());
     // What is noted first is that replicas will stand on three.
     assert_eq!(steps(&three(), &settled, &observed), ["apply StatefulSet demo-broker", "cordon brokers 3,4"]);
     has(&mut observed, Kind::StatefulSet, |set| {
@@ -502,7 +508,7 @@ fn the_volumes_of_removed_brokers_stay_unless_they_are_not_to() {
 #[test]
 fn fewer_brokers_than_a_topic_has_replicas_are_refused_with_its_name() {
     let mut observed = all_of(&valid(&three()), Some("old"));
-    observed.widest = Some(("orders".to_owned(), 3));
+    say(&mut observed, |cluster| cluster.widest_topic = orders_on_three());
     let two = cluster(|body| body["spec"]["brokers"]["replicas"] = json!(2));
     let refused = blocked(&two, &status(Some("old"), None), &observed);
     assert_eq!(refused.reason, "ScaleDownBlocked");

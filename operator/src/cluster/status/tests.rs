@@ -6,7 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Blocked, Broker, Gate, KafkaCluster, Observed, Plan, ScaleStep, Step, Time, ValidCluster, status,
+    AT_REST, Blocked, Broker, Gate, KafkaCluster, Observed, Plan, STALLED, ScaleStep, Step, Time, UNDER_WAY,
+    ValidCluster, again, status,
 };
 use crate::cluster::validate::validate;
 
@@ -52,7 +53,6 @@ fn observed(pod: Option<Value>, node: Result<(&str, Option<&str>), &str>) -> Obs
         brokers: vec![Broker { id: 0, pod, node, gate: Gate::Open }],
         claims: Vec::new(),
         voters: None,
-        widest: None,
         irreplaceable: std::collections::BTreeMap::new(),
         bytes_left: None,
         unreadable_namespaces: None,
@@ -226,4 +226,17 @@ fn ready_speaks_of_the_pod_that_is_down_and_not_of_those_that_wait_for_it() {
     other.id = 1;
     seen.brokers.push(other);
     assert_eq!(conditions(Ok(&[]), &seen)[0], "Ready=False PodMissing: Pod demo-broker-1 is not there yet");
+}
+
+#[test]
+fn a_stalled_cluster_is_looked_at_again_soon_because_its_cause_may_go_without_an_edit() {
+    let blocked = Blocked { reason: "ScaleDownBlocked", message: "topic orders has 5 replicas".to_owned() };
+    let (valid, seen, now) =
+        (valid(), observed(running(), Ok(("ready", Some("old")))), Time(Timestamp::UNIX_EPOCH));
+    let stalled = status(&cluster(), Err(&blocked), &seen, &now);
+    let plan = Plan::default();
+    let settled = status(&cluster(), Ok((&valid, &plan)), &seen, &now);
+    assert_eq!(again(true, &stalled), STALLED);
+    assert_eq!(again(true, &settled), AT_REST);
+    assert_eq!(again(false, &settled), UNDER_WAY);
 }

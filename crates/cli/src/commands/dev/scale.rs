@@ -83,10 +83,6 @@ impl Scale<'_> {
         }
         let state = state.context("no broker knows its cluster")?;
         let voters = self.admin.describe_quorum().await?.voters;
-        let widest = self.admin.list_topics().await?.into_iter().map(|topic| {
-            let most = topic.partitions.iter().map(|partition| partition.replicas.len()).max();
-            (topic.name, most.unwrap_or(0))
-        });
         let registered = state.brokers.iter().map(|broker| ScaleBroker {
             id: broker.id,
             is_fenced: broker.is_fenced,
@@ -99,7 +95,7 @@ impl Scale<'_> {
             nodes,
             voters: Some(voters.iter().map(|voter| (voter.node_id, voter.directory_id)).collect()),
             brokers: registered.collect(),
-            widest: widest.max_by_key(|(_, most)| *most),
+            widest: state.widest_topic.map(|topic| (topic.name, topic.replicas)),
             is_rebalancing: state.rebalance.is_active,
             rate: None,
             wanted_rate: None,

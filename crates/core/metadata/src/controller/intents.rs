@@ -7,7 +7,7 @@ use types::{BrokerId, Decision, Monotonic};
 
 use super::rebalance::{self, Move, RebalanceProgress};
 use super::{Controller, Outcome, Reassignment, Rejection, Response};
-use crate::{ConfigResource, Image, MetadataRecord};
+use crate::{ConfigResource, Image, MetadataRecord, PartitionImage};
 
 /// A broker that takes no new replica (KIP-1066); `*` is all its directories.
 const CORDONED: &str = "cordoned.log.dirs";
@@ -80,7 +80,7 @@ impl Controller {
         }
         let left = self.image.brokers().filter(|broker| !brokers.contains(&broker.id)).count();
         let partitions = self.image.topics().flat_map(|topic| &topic.partitions);
-        let needed = partitions.map(|partition| partition.replicas.len() - partition.removing.len()).max();
+        let needed = partitions.map(PartitionImage::target_replicas).max();
         match needed.filter(|needed| *needed > left) {
             Some(needed) => Err(Rejection::TooFewBrokers { needed: number(needed), left: number(left) }),
             None => Ok(()),

@@ -48,6 +48,8 @@ fn new_replicas_are_added_before_the_old_ones_go() {
     reassign(&mut office, Some(&[3, 4]), false).unwrap();
     assert_eq!(replicas(&office), (vec![3, 4, 1, 2], vec![3, 4], vec![1, 2]));
     assert_eq!(office.seen("t"), (1, vec![1, 2], vec![]));
+    let widest = office.controller.image().widest_topic().expect("there is a topic");
+    assert_eq!((&*widest.0.name, widest.1), ("t", 2), "those that go do not count");
     assert_eq!(office.controller.image().reassigning().count(), 1);
     catch_up(&mut office, &[1, 2, 3]).unwrap();
     assert_eq!(replicas(&office).2, [1, 2]);
