@@ -203,17 +203,22 @@ impl Bed {
 
     /// Runs kcat in a Pod of its own, away from the cluster's namespace.
     pub fn kcat(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {
-        let image = format!("--image={KCAT_IMAGE}");
-        let name = self.client("kcat");
-        let mut whole =
-            vec!["--namespace", "default", "run", &name, &image, "--restart=Never", "--rm", "--attach"];
-        whole.push("--quiet");
+        let (name, image) = (self.client("kcat"), format!("--image={KCAT_IMAGE}"));
+        let run = ["--namespace", "default", "run", &name, &image, "--restart=Never", "--quiet"];
         if input.is_some() {
-            whole.push("--stdin");
+            let attached = ["--rm", "--attach", "--stdin", "--"];
+            return self.kubectl_with(&[&run[..], &attached, arguments].concat(), input);
         }
-        whole.push("--");
-        whole.extend(arguments);
-        self.kubectl_with(&whole, input)
+        // Whoever attaches misses what was said before; the log has it all.
+        self.kubectl(&[&run[..], &["--"], arguments].concat())?;
+        let pod = format!("pod/{name}");
+        let done =
+            ["--namespace", "default", "wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"];
+        let ended = self.kubectl(&[&done[..], &[&pod]].concat());
+        let said = self.kubectl(&["--namespace", "default", "logs", &pod])?;
+        self.kubectl(&["--namespace", "default", "delete", &pod, "--wait=false"])?;
+        ended.with_context(|| format!("kcat {arguments:?} says {said}"))?;
+        Ok(said)
     }
 
     /// Runs this machine's kcat, from outside the cluster.
@@ -290,6 +295,21 @@ impl Bed {
     /// The path of the chart.
     pub fn chart(&self) -> String {
         repository().join("charts/taffrail-operator").display().to_string()
+    }
+
+    /// Undoes what a scenario that failed may have left: workers that are stopped or take no Pods, and no operator. What comes
+    /// after it has its own chance.
+    pub fn mend(&self) {
+        let operator =
+            ["--namespace", OPERATOR_NAMESPACE, "scale", "deployment/taffrail-operator", "--replicas=1"];
+        let workers = layout::workers(&name());
+        let mended = workers
+            .iter()
+            .map(|worker| self.machine("start", worker))
+            .chain(workers.iter().map(|worker| self.kubectl(&["uncordon", worker]).map(drop)));
+        for error in mended.chain([self.kubectl(&operator).map(drop)]).filter_map(Result::err) {
+            eprintln!("after a scenario that failed: {error:#}");
+        }
     }
 
     /// Writes down what somebody needs to find out why a scenario failed, and says where.

@@ -105,8 +105,10 @@ pub(crate) fn operator_gone(bed: &Bed) -> Result<()> {
         }
         Ok((trio.stateful_set()?.status.and_then(|status| status.ready_replicas) == Some(3)).then_some(()))
     })?;
-    // Our command line is in the operator's Pod, and so is not there.
-    let read = bed.kcat(&["-b", &trio.bootstrap(), "-C", "-t", "flights", "-e", "-q"], None)?;
+    // The operator's Pod, in which our command line is run elsewhere, is not there.
+    let consume = ["consume", "flights", "--from-beginning", "--exit", "--bootstrap-server"];
+    let exec = ["exec", &trio.pod_name(0), "--", "taffrail"];
+    let read = bed.kubectl(&[&exec[..], &consume, &[&trio.bootstrap()]].concat())?;
     let mut read: Vec<_> = read.lines().collect();
     read.sort_unstable();
     ensure!(read == records, "{} records of {}", read.len(), records.len());

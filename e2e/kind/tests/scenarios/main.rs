@@ -206,6 +206,7 @@ fn play(bed: &Mutex<Bed>, name: &str, scenario: Scenario) -> Result<(), Failed> 
     print!("{:.0} s, ", begun.elapsed().as_secs_f64());
     result.map_err(|error| {
         let folder = bed.explain(name);
+        bed.mend();
         Failed::from(format!("{error:#}\n\nwhat there was: {}", folder.display()))
     })
 }
