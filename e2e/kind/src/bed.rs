@@ -274,6 +274,15 @@ impl Bed {
         run(Command::new("docker").args([verb, node]), None).map(drop)
     }
 
+    /// Takes a worker away for good. What is started under its name later is a new machine, that has no network for Pods yet:
+    /// with the old one's, Pods that come early would keep the later ones out.
+    pub fn lose(&self, node: &str) -> Result<()> {
+        let network = ["exec", node, "sh", "-c", "rm -f /etc/cni/net.d/*"];
+        run(Command::new("docker").args(network), None)?;
+        self.machine("stop", node)?;
+        self.kubectl(&["delete", "node", node]).map(drop)
+    }
+
     /// Kills the process of a Pod, as the kernel does when memory ends: nobody is told, and Kubernetes starts it again.
     pub(crate) fn kill(&self, pod: &str) -> Result<()> {
         let (node, uid) = (self.node_of(pod)?, self.field(&format!("pod/{pod}"), ".metadata.uid")?);

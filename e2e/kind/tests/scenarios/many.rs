@@ -22,7 +22,14 @@ pub(crate) fn restarted(bed: &Bed) -> Result<()> {
     let topics: Vec<_> = (0..TOPICS).map(topic).collect();
     let begun = Instant::now();
     bed.apply(&topics.join("---\n"))?;
-    bed.ready(&["kafkatopics", "--all"], MINUTE * 10)?;
+    // kubectl wait would begin a watch for each, one after the other.
+    let ready = "--output=jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}";
+    wait("all topics to be Ready", MINUTE * 10, || {
+        let said = bed.kubectl(&["get", "kafkatopics", ready])?;
+        let count = said.split(' ').filter(|status| *status == "True").count();
+        ensure!(count >= TOPICS, "{count} of {TOPICS}");
+        Ok(Some(()))
+    })?;
     println!("{TOPICS} topics in {:.0} s", begun.elapsed().as_secs_f64());
 
     let before = Written::so_far(bed)?.others.len();

@@ -111,8 +111,7 @@ pub(crate) fn gone_for_good(bed: &Bed) -> Result<()> {
     vacate(bed, &node)?;
     let (before, directory) = (trio.pods()?, trio.voter(1)?);
     let load = trio.load("flights")?;
-    bed.machine("stop", &node)?;
-    bed.kubectl(&["delete", "node", &node])?;
+    bed.lose(&node)?;
     // Kubernetes makes the Pod again, but its volume was on the worker.
     wait("a Pod that has nowhere to go", MINUTE * 3, || {
         let ready = trio.condition("Ready")?;
