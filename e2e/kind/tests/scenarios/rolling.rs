@@ -25,9 +25,9 @@ spec:
 
 pub(crate) fn under_load(bed: &Bed) -> Result<()> {
     let trio = trio(bed);
-    let before = trio.controller()?;
     let load = trio.load("flights")?;
     let watch = trio.watch()?;
+    let before = trio.controller()?;
     trio.configure("num.partitions", 4)?;
     trio.settled(ROLL)?;
     let stopped = watch.end_of_roll()?.stopped;
