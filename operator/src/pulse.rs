@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use client::node::{self, NodeState, PartitionsState};
+use client::node::{self, NodeState};
 use futures::Stream;
 use kube::runtime::reflector::ObjectRef;
 use resources::KafkaCluster;
@@ -35,7 +35,9 @@ pub(crate) struct Glance {
     brokers: Vec<(bool, bool)>,
     /// The node of the active controller.
     controller: Option<i32>,
-    partitions: Option<PartitionsState>,
+    /// How many partitions have no leader, and how many are under their `min.insync.replicas`. Not how many there are: that
+    /// changes with every topic, and concerns nobody here.
+    unusable: Option<(usize, usize)>,
 }
 
 impl Glance {
@@ -48,7 +50,9 @@ impl Glance {
         Glance {
             brokers,
             controller: cluster.and_then(|cluster| cluster.controller),
-            partitions: cluster.and_then(|cluster| cluster.partitions),
+            unusable: cluster
+                .and_then(|cluster| cluster.partitions)
+                .map(|partitions| (partitions.offline, partitions.under_min_isr)),
         }
     }
 }
@@ -111,4 +115,37 @@ async fn look(brokers: &[(i32, String)]) -> Glance {
     let serves = |state: &Option<NodeState>| state.as_ref().is_some_and(NodeState::serves);
     let seen = answers.iter().map(|(state, may_restart)| (serves(state), *may_restart)).collect();
     Glance::new(seen, answers.iter().filter_map(|(state, _)| state.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use client::node::NodeState;
+    use serde_json::json;
+
+    use super::Glance;
+
+    #[test]
+    fn a_glance_changes_with_what_is_unusable_and_not_with_every_topic() {
+        let glance = |controller: i32, total: usize, offline: usize| {
+            let node = |id: i32| {
+                let cluster = json!({
+                    "controller": controller,
+                    "brokers": [],
+                    // Who does not lead the quorum may be behind.
+                    "partitions": { "total": total, "offline": if id == controller { offline } else { 9 }, "underMinIsr": 0 },
+                    "reassigning": 0,
+                    "rebalance": { "isActive": false, "partitionsLeft": 0, "partitionsBlocked": 0 },
+                });
+                let body = json!({
+                    "nodeId": id, "directoryId": "d", "status": "ready", "version": "1", "cluster": cluster,
+                });
+                serde_json::from_value::<NodeState>(body).expect("a state")
+            };
+            let nodes = [node(0), node(1)];
+            Glance::new(vec![(true, true); 2], nodes.iter())
+        };
+        assert_eq!(glance(1, 12, 0), glance(1, 13, 0));
+        assert_ne!(glance(1, 12, 0), glance(1, 12, 1));
+        assert_ne!(glance(1, 12, 0), glance(0, 12, 0));
+    }
 }
