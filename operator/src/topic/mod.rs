@@ -217,7 +217,12 @@ async fn others(topic: &KafkaTopic, is_deleted: bool, context: &Context) -> anyh
     // What is deleted stays so: nobody is taken for a rival, or for none, by an old cache.
     let own = topic.namespace().unwrap_or_default();
     let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &own);
-    let mut all = api.list(&ListParams::default()).await?.items;
+    let mut all = {
+        let _turn = context.listing.lock().await;
+        let mut all = api.list(&ListParams::default()).await?.items;
+        all.retain(is_rival);
+        all
+    };
     for other in known.iter().filter(|other| other.namespace().as_ref() != Some(&own)) {
         let namespace = other.namespace().unwrap_or_default();
         let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &namespace);
