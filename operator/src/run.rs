@@ -87,8 +87,8 @@ pub(crate) struct Context {
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) namespaces: Namespaces,
     pub(crate) nudges: Nudges,
-    /// One list of a namespace's topics in memory at a time: thousands may be deleted at once, and each asks for one.
-    pub(crate) listing: tokio::sync::Mutex<()>,
+    /// The topics of namespaces as they are now: thousands may be deleted at once, and each asks.
+    pub(crate) listings: Arc<topic::Shares<topic::Listing>>,
     /// All KafkaTopics, by watched namespace.
     topics: Mutex<Vec<Store<KafkaTopic>>>,
     /// All KafkaClusters, in the same way.
@@ -145,7 +145,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         pulse: Arc::default(),
         namespaces: Namespaces::default(),
         nudges: Nudges::default(),
-        listing: tokio::sync::Mutex::default(),
+        listings: Arc::default(),
         topics: Mutex::default(),
         clusters: Mutex::default(),
     });

@@ -3,6 +3,7 @@
 mod brokers;
 mod plan;
 mod replicas;
+mod rivals;
 mod status;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::runtime::reflector::ObjectRef;
@@ -20,6 +21,8 @@ use resources::{Admission, KafkaCluster, KafkaTopic};
 use serde_json::json;
 
 use plan::{Found, Plan, Sight, Step, Verdict};
+
+pub(crate) use rivals::{Listing, Shares};
 
 use crate::conditions::unreachable;
 use crate::names;
@@ -41,7 +44,7 @@ pub(crate) async fn reconcile(topic: &KafkaTopic, context: &Context) -> anyhow::
     let is_deleted = topic.metadata.deletion_timestamp.is_some();
     let cluster = cluster(topic, is_deleted, context).await?;
     let (sight, bootstrap) = Box::pin(look(topic, cluster.as_deref(), context)).await?;
-    let mut all = others(topic, is_deleted, context).await?;
+    let mut all = rivals::find(topic, is_deleted, context).await?;
     if let Some(cluster) = &cluster {
         // Who is not admitted has no topic, however old it is.
         all = admitted(cluster, all, context).await?;
@@ -201,34 +204,6 @@ async fn look(
         Err(error) if error.is_retriable() => Ok((Sight::Unreachable(error.to_string()), bootstrap)),
         Err(error) => Err(error).context("asking the brokers"),
     }
-}
-
-/// The resources that name the same topic of the same cluster, in whichever namespace.
-async fn others(topic: &KafkaTopic, is_deleted: bool, context: &Context) -> anyhow::Result<Vec<KafkaTopic>> {
-    let is_rival = |other: &KafkaTopic| {
-        other.topic_name() == topic.topic_name()
-            && other.spec.cluster_ref.name == topic.spec.cluster_ref.name
-            && other.cluster_namespace() == topic.cluster_namespace()
-    };
-    let known = context.rivals(&is_rival);
-    if !is_deleted {
-        return Ok(known);
-    }
-    // What is deleted stays so: nobody is taken for a rival, or for none, by an old cache.
-    let own = topic.namespace().unwrap_or_default();
-    let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &own);
-    let mut all = {
-        let _turn = context.listing.lock().await;
-        let mut all = api.list(&ListParams::default()).await?.items;
-        all.retain(is_rival);
-        all
-    };
-    for other in known.iter().filter(|other| other.namespace().as_ref() != Some(&own)) {
-        let namespace = other.namespace().unwrap_or_default();
-        let api: Api<KafkaTopic> = Api::namespaced(context.client.clone(), &namespace);
-        all.extend(api.get_opt(&other.name_any()).await?);
-    }
-    Ok(all)
 }
 
 /// Fails for good in the outer result, and with a broker's refusal in the inner one.
