@@ -1,11 +1,11 @@
 //! What no watch of Kubernetes tells: whether brokers serve and may be restarted. Looks at settled clusters every few seconds,
-//! asking brokers only, and has a cluster reconciled when something is otherwise than its last round saw it.
+//! asking a broker only, and has a cluster reconciled when something is otherwise than its last round saw it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use client::node::{self, NodeState};
+use client::node::{self, ClusterState};
 use futures::Stream;
 use kube::runtime::reflector::ObjectRef;
 use resources::KafkaCluster;
@@ -22,17 +22,22 @@ pub(crate) struct Pulse {
 /// What a round saw of the brokers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Beat {
-    /// The admin endpoints.
-    pub(crate) brokers: Vec<(i32, String)>,
-    /// What they said.
+    /// All nodes.
+    pub(crate) nodes: Vec<i32>,
+    /// Who is asked, by id: the active controller's node alone, which knows of all others; and everybody in turn where none
+    /// is known.
+    pub(crate) endpoints: Vec<(i32, String)>,
+    /// What was answered.
     pub(crate) seen: Glance,
 }
 
 /// As much of a cluster as changes without Kubernetes hearing of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Glance {
-    /// Of each broker: whether it serves, and whether it may be restarted.
-    brokers: Vec<(bool, bool)>,
+    /// Of each registered broker: whether it is fenced.
+    brokers: BTreeMap<i32, bool>,
+    /// The nodes that may be restarted.
+    restartable: BTreeSet<i32>,
     /// The node of the active controller.
     controller: Option<i32>,
     /// How many partitions have no leader, and how many are under their `min.insync.replicas`. Not how many there are: that
@@ -41,18 +46,14 @@ pub(crate) struct Glance {
 }
 
 impl Glance {
-    /// From the answers of the nodes, in the same order each time.
-    pub(crate) fn new<'a>(
-        brokers: Vec<(bool, bool)>,
-        answers: impl Iterator<Item = &'a NodeState> + Clone,
-    ) -> Glance {
-        let cluster = node::cluster(answers);
+    /// Of a cluster as one of its nodes knows it.
+    pub(crate) fn new(cluster: Option<&ClusterState>, restartable: impl Iterator<Item = i32>) -> Glance {
+        let Some(cluster) = cluster else { return Glance::default() };
         Glance {
-            brokers,
-            controller: cluster.and_then(|cluster| cluster.controller),
-            unusable: cluster
-                .and_then(|cluster| cluster.partitions)
-                .map(|partitions| (partitions.offline, partitions.under_min_isr)),
+            brokers: cluster.brokers.iter().map(|broker| (broker.id, broker.is_fenced)).collect(),
+            restartable: restartable.collect(),
+            controller: cluster.controller,
+            unusable: cluster.partitions.map(|partitions| (partitions.offline, partitions.under_min_isr)),
         }
     }
 }
@@ -90,7 +91,7 @@ pub(crate) fn changes(
         while !has_changed {
             tokio::time::sleep(BEAT).await;
             for (cluster, beat) in pulse.within(namespace.as_ref()) {
-                if look(&beat.brokers).await != beat.seen {
+                if look(&beat).await != beat.seen {
                     // Its round notes what it sees; until then once is enough.
                     pulse.forget(&cluster);
                     has_changed = true;
@@ -101,51 +102,51 @@ pub(crate) fn changes(
     })
 }
 
-async fn look(brokers: &[(i32, String)]) -> Glance {
-    let look = |(id, address): &(i32, String)| {
-        let (id, address) = (*id, address.clone());
-        async move {
-            let (state, verdict) = tokio::join!(node::state(&address), node::restart_check(&address, id));
-            // An address may have become another node's.
-            let state = state.ok().filter(|state| state.node_id == id);
-            (state, verdict.is_ok_and(|verdict| verdict.allowed))
+async fn look(beat: &Beat) -> Glance {
+    for (id, address) in &beat.endpoints {
+        let nodes = beat.nodes.iter().copied();
+        let (state, verdicts) = tokio::join!(node::state(address), node::restart_checks(address, nodes));
+        // An address may have become another node's.
+        let cluster = state.ok().filter(|state| state.node_id == *id).and_then(|state| state.cluster);
+        if cluster.is_some() {
+            let restartable = verdicts.into_iter().flatten().filter(|verdict| verdict.allowed);
+            return Glance::new(cluster.as_ref(), restartable.map(|verdict| verdict.node));
         }
-    };
-    let answers = futures::future::join_all(brokers.iter().map(look)).await;
-    let serves = |state: &Option<NodeState>| state.as_ref().is_some_and(NodeState::serves);
-    let seen = answers.iter().map(|(state, may_restart)| (serves(state), *may_restart)).collect();
-    Glance::new(seen, answers.iter().filter_map(|(state, _)| state.as_ref()))
+    }
+    Glance::default()
 }
 
 #[cfg(test)]
 mod tests {
-    use client::node::NodeState;
+    use client::node::ClusterState;
     use serde_json::json;
 
     use super::Glance;
 
     #[test]
     fn a_glance_changes_with_what_is_unusable_and_not_with_every_topic() {
-        let glance = |controller: i32, total: usize, offline: usize| {
-            let node = |id: i32| {
-                let cluster = json!({
-                    "controller": controller,
-                    "brokers": [],
-                    // Who does not lead the quorum may be behind.
-                    "partitions": { "total": total, "offline": if id == controller { offline } else { 9 }, "underMinIsr": 0 },
-                    "reassigning": 0,
-                    "rebalance": { "isActive": false, "partitionsLeft": 0, "partitionsBlocked": 0 },
-                });
-                let body = json!({
-                    "nodeId": id, "directoryId": "d", "status": "ready", "version": "1", "cluster": cluster,
-                });
-                serde_json::from_value::<NodeState>(body).expect("a state")
+        let glance = |controller: i32, total: usize, offline: usize, is_fenced: bool, restartable: &[i32]| {
+            let broker = |id: i32, is_fenced: bool| {
+                json!({
+                    "id": id, "isFenced": is_fenced, "isCordoned": false, "replicas": total, "leaving": 0, "leaders": 1,
+                })
             };
-            let nodes = [node(0), node(1)];
-            Glance::new(vec![(true, true); 2], nodes.iter())
+            let cluster = json!({
+                "controller": controller,
+                "brokers": [broker(0, false), broker(1, is_fenced)],
+                "partitions": { "total": total, "offline": offline, "underMinIsr": 0 },
+                "reassigning": 0,
+                "rebalance": { "isActive": false, "partitionsLeft": 0, "partitionsBlocked": 0 },
+            });
+            let cluster: ClusterState = serde_json::from_value(cluster).expect("a state");
+            Glance::new(Some(&cluster), restartable.iter().copied())
         };
-        assert_eq!(glance(1, 12, 0), glance(1, 13, 0));
-        assert_ne!(glance(1, 12, 0), glance(1, 12, 1));
-        assert_ne!(glance(1, 12, 0), glance(0, 12, 0));
+        let usual = glance(1, 12, 0, false, &[0, 1]);
+        assert_eq!(usual, glance(1, 13, 0, false, &[1, 0]));
+        assert_ne!(usual, glance(0, 12, 0, false, &[0, 1]));
+        assert_ne!(usual, glance(1, 12, 1, false, &[0, 1]));
+        assert_ne!(usual, glance(1, 12, 0, true, &[0, 1]));
+        assert_ne!(usual, glance(1, 12, 0, false, &[0]));
+        assert_eq!(Glance::new(None, [0].into_iter()), Glance::default());
     }
 }

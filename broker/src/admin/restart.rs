@@ -1,11 +1,12 @@
 //! `/v1/restart-check` and `/v1/drain`: whoever rolls the cluster asks here before each node. Any node answers, with what
 //! the active controller decides.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use metadata::{Command, Response as Decided, RestartCheck};
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,17 @@ use crate::quorum::{QuorumDescription, SubmitError};
 const CAUGHT_UP_MS: i64 = 1000;
 /// Partitions that a reason names; the others are counted.
 const NAMED_MAX: usize = 3;
+/// Each costs a walk over all partitions.
+const CANDIDATES_MAX: usize = 1000;
 /// A grant is for one restart.
 const TTL_SECONDS_MAX: i64 = 3600;
 
+/// What `/v1/restart-check` is asked.
 #[derive(Debug, Deserialize)]
-pub(super) struct Candidate {
-    node: i32,
+pub(super) struct Candidates {
+    /// Their ids, with commas between them.
+    #[serde(default)]
+    nodes: String,
 }
 
 /// What `/v1/drain` takes.
@@ -45,22 +51,41 @@ struct Verdict {
     reasons: Vec<String>,
 }
 
-/// Would a restart of this node cost availability or records?
-pub(super) async fn check(State(node): State<Arc<Node>>, Query(candidate): Query<Candidate>) -> Response {
-    let Candidate { node: id } = candidate;
-    match verdict(&node, id).await {
-        Ok(reasons) => Json(Verdict { node: id, allowed: reasons.is_empty(), reasons }).into_response(),
+/// Would the restart of one of these nodes cost availability or records? Each is looked at by itself.
+pub(super) async fn check(State(node): State<Arc<Node>>, Query(candidates): Query<Candidates>) -> Response {
+    let ids = match ids(&candidates.nodes) {
+        Ok(ids) => ids,
+        Err(problem) => return (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
+    };
+    match verdicts(&node, ids).await {
+        Ok(verdicts) => Json(verdicts).into_response(),
         Err(error) => failed(error),
     }
 }
 
-async fn verdict(node: &Node, id: i32) -> Result<Vec<String>, SubmitError> {
-    let command = Command::CheckRestart { broker: BrokerId(id) };
-    let Decided::RestartChecked(check) = node.metadata().submit(command).await? else {
+fn ids(list: &str) -> Result<BTreeSet<BrokerId>, String> {
+    let parse = |id: &str| id.trim().parse().map(BrokerId);
+    let ids: Result<BTreeSet<_>, _> = list.split(',').map(parse).collect();
+    match ids {
+        Ok(ids) if ids.len() <= CANDIDATES_MAX => Ok(ids),
+        Ok(ids) => Err(format!("{} nodes: ask for at most {CANDIDATES_MAX} at once", ids.len())),
+        Err(_) => {
+            Err(format!("nodes={list}: write the ids of nodes with commas between them, as in nodes=0,1,2"))
+        }
+    }
+}
+
+async fn verdicts(node: &Node, ids: BTreeSet<BrokerId>) -> Result<Vec<Verdict>, SubmitError> {
+    let command = Command::CheckRestarts { brokers: ids.iter().copied().collect() };
+    let Decided::RestartsChecked(checks) = node.metadata().submit(command).await? else {
         unreachable!("the controller answers what it was asked");
     };
-    let quorum = node.quorum.describe().await?;
-    Ok(reasons(&node.metadata().image(), &check, &quorum, id))
+    let (quorum, image) = (node.quorum.describe().await?, node.metadata().image());
+    let verdict = |(BrokerId(id), check): (BrokerId, &RestartCheck)| {
+        let reasons = reasons(&image, check, &quorum, id);
+        Verdict { node: id, allowed: reasons.is_empty(), reasons }
+    };
+    Ok(ids.into_iter().zip(&checks).map(verdict).collect())
 }
 
 fn reasons(
@@ -126,7 +151,7 @@ mod tests {
     use metadata::RestartCheck;
     use types::{PartitionId, Uuid};
 
-    use super::{QuorumDescription, partitions_reason, quorum_reason};
+    use super::{BrokerId, QuorumDescription, ids, partitions_reason, quorum_reason};
     use crate::quorum::ReplicaDescription;
 
     fn quorum(behind_ms: &[i64]) -> QuorumDescription {
@@ -146,6 +171,17 @@ mod tests {
             addresses: Vec::new(),
             is_changing: false,
         }
+    }
+
+    #[test]
+    fn candidates_are_ids_with_commas_between_them() {
+        assert_eq!(ids("2, 0,2"), Ok([BrokerId(0), BrokerId(2)].into()));
+        for nonsense in ["", "0,", "all", "0;1"] {
+            let problem = ids(nonsense).expect_err(nonsense);
+            assert!(problem.contains("as in nodes=0,1,2"), "{problem}");
+        }
+        let many = (0..=1000).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+        assert_eq!(ids(&many), Err("1001 nodes: ask for at most 1000 at once".to_owned()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ wire_enum!(Command {
     14 = AllocateProducerIds { broker, epoch },
     15 = Cordon { brokers },
     16 = Rebalance { bytes_per_second },
-    17 = CheckRestart { broker },
+    17 = CheckRestarts { brokers },
     18 = Drain { broker, ttl_ms },
 });
 
@@ -48,7 +48,7 @@ wire_enum!(Response {
     14 = ProducerIds(block),
     15 = Cordoned,
     16 = Rebalancing,
-    17 = RestartChecked(check),
+    17 = RestartsChecked(checks),
     18 = Drained,
 });
 

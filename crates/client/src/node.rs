@@ -36,14 +36,22 @@ impl NodeState {
     pub fn serves(&self) -> bool {
         self.status == "ready"
     }
+
+    /// Whether it says that it is the active controller.
+    pub fn is_controller(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.controller == Some(self.node_id))
+    }
+}
+
+/// The active controller's node, or else the first that knows of a cluster.
+pub fn leader<'a>(answers: impl Iterator<Item = &'a NodeState> + Clone) -> Option<&'a NodeState> {
+    let members = || answers.clone().filter(|node| node.cluster.is_some());
+    members().find(|node| node.is_controller()).or_else(|| members().next())
 }
 
 /// The cluster as the active controller's node knows it, or else the first that knows of one.
 pub fn cluster<'a>(answers: impl Iterator<Item = &'a NodeState> + Clone) -> Option<&'a ClusterState> {
-    let clusters = || answers.clone().filter_map(|node| Some((node.node_id, node.cluster.as_ref()?)));
-    let controller = clusters().find_map(|(_, cluster)| cluster.controller);
-    let leads = clusters().find(|(node, _)| controller == Some(*node));
-    leads.or_else(|| clusters().next()).map(|(_, cluster)| cluster)
+    leader(answers)?.cluster.as_ref()
 }
 
 /// A cluster as one of its nodes knows it.
@@ -262,15 +270,23 @@ pub async fn rebalance(address: &str, token: &str, bytes_per_second: Option<i64>
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestartVerdict {
+    /// Which.
+    pub node: i32,
     /// Whether it may.
     pub allowed: bool,
     /// Why not.
     pub reasons: Vec<String>,
 }
 
-/// Asks whether a node may be restarted now.
-pub async fn restart_check(address: &str, node: i32) -> Result<RestartVerdict, NodeError> {
-    let body = succeeded(address, get(address, &format!("/v1/restart-check?node={node}")).await?)?;
+/// Asks of each of these nodes whether it may be restarted now, by itself. Any node answers, with what the active controller
+/// says.
+pub async fn restart_checks(
+    address: &str,
+    nodes: impl Iterator<Item = i32>,
+) -> Result<Vec<RestartVerdict>, NodeError> {
+    let nodes: Vec<_> = nodes.map(|node| node.to_string()).collect();
+    let path = format!("/v1/restart-check?nodes={}", nodes.join(","));
+    let body = succeeded(address, get(address, &path).await?)?;
     serde_json::from_str(&body).map_err(|source| NodeError::NotAState { address: address.to_owned(), source })
 }
 

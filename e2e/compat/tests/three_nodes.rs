@@ -97,7 +97,7 @@ fn brokers_are_emptied_filled_and_restarted_by_leave() {
 
     let allowed = |node: &Node, id: usize| {
         let (status, body) =
-            node.http("GET", &format!("/v1/restart-check?node={id}"), "").expect("an answer");
+            node.http("GET", &format!("/v1/restart-check?nodes={id}"), "").expect("an answer");
         assert_eq!(status, 200, "{body}");
         body.contains("\"allowed\":true")
     };

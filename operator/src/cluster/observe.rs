@@ -230,18 +230,17 @@ async fn look_at(namespace: &str, cluster: &str, pods: &[Pod], ids: &[i32]) -> V
     };
     let mut brokers = futures::future::join_all(ids.iter().copied().map(ask)).await;
     let serving = brokers.iter().filter(|broker| broker.serves());
-    let leads = |broker: &&Broker| controller(brokers.iter()) == Some(broker.id);
-    let Some(oracle) = serving.clone().find(leads).or(serving.clone().next()).map(|broker| broker.id) else {
+    let Some(oracle) = node::leader(serving.filter_map(Broker::answer)).map(|node| node.node_id) else {
         return brokers;
     };
-    let oracle = address(oracle);
-    let checks = brokers.iter().map(|broker| node::restart_check(&oracle, broker.id));
-    let verdicts = futures::future::join_all(checks).await;
-    for (broker, verdict) in brokers.iter_mut().zip(verdicts) {
+    let verdicts = node::restart_checks(&address(oracle), ids.iter().copied()).await.map_err(chain);
+    for broker in &mut brokers {
+        let verdict = verdicts.as_ref().map(|all| all.iter().find(|verdict| verdict.node == broker.id));
         broker.gate = match verdict {
-            Ok(verdict) if verdict.allowed => Gate::Open,
-            Ok(verdict) => Gate::Refused(verdict.reasons.join("; ")),
-            Err(error) => Gate::Silent(chain(error)),
+            Ok(Some(verdict)) if verdict.allowed => Gate::Open,
+            Ok(Some(verdict)) => Gate::Refused(verdict.reasons.join("; ")),
+            Ok(None) => Gate::Silent(format!("node {oracle} says nothing of it")),
+            Err(error) => Gate::Silent(error.clone()),
         };
     }
     brokers
@@ -261,11 +260,6 @@ fn chain(error: node::NodeError) -> String {
     format!("{:#}", anyhow::Error::from(error))
 }
 
-/// The node of the active controller, as most recently heard of.
-fn controller<'a>(mut nodes: impl Iterator<Item = &'a Broker>) -> Option<i32> {
-    nodes.find_map(|node| node.node.as_ref().ok()?.cluster.as_ref()?.controller)
-}
-
 impl Broker {
     /// Whether Kubernetes counts it as ready.
     pub(crate) fn is_ready(&self) -> bool {
@@ -283,31 +277,39 @@ impl Broker {
         }
     }
 
+    /// What it says of itself, if it says something.
+    fn answer(&self) -> Option<&NodeState> {
+        self.node.as_ref().ok()
+    }
+
     /// Whether it says that it serves clients.
     pub(crate) fn serves(&self) -> bool {
-        self.node.as_ref().is_ok_and(NodeState::serves)
+        self.answer().is_some_and(NodeState::serves)
     }
 }
 
 impl Observed {
     /// The cluster as the active controller's node knows it, or else another one.
     pub(crate) fn cluster(&self) -> Option<&ClusterState> {
-        node::cluster(self.nodes().filter_map(|node| node.node.as_ref().ok()))
+        node::cluster(self.nodes().filter_map(Broker::answer))
     }
 
     /// The node of the active controller.
     pub(crate) fn controller(&self) -> Option<i32> {
-        controller(self.nodes())
+        self.cluster()?.controller
     }
 
     /// What is looked at between rounds.
     pub(crate) fn beat(&self, namespace: &str, cluster: &str) -> Beat {
+        let leads = |node: &&Broker| node.answer().is_some_and(NodeState::is_controller);
         let address = |node: &Broker| node.address(&names::node_host(namespace, cluster, node.id));
+        let leader = self.nodes().find(leads).map(|node| vec![(node.id, address(node))]);
         Beat {
-            brokers: self.nodes().map(|node| (node.id, address(node))).collect(),
+            nodes: self.nodes().map(|node| node.id).collect(),
+            endpoints: leader.unwrap_or_else(|| self.nodes().map(|node| (node.id, address(node))).collect()),
             seen: Glance::new(
-                self.nodes().map(|broker| (broker.serves(), broker.gate == Gate::Open)).collect(),
-                self.nodes().filter_map(|node| node.node.as_ref().ok()),
+                self.cluster(),
+                self.nodes().filter(|node| node.gate == Gate::Open).map(|node| node.id),
             ),
         }
     }

@@ -113,7 +113,7 @@ impl Controller {
             | Command::AlterReassignments { .. }
             | Command::Cordon { .. }
             | Command::Rebalance { .. }
-            | Command::CheckRestart { .. }
+            | Command::CheckRestarts { .. }
             | Command::Drain { .. }
             | Command::AllocateProducerIds { .. } => {}
         }
@@ -148,7 +148,7 @@ impl Controller {
             | Response::AlteredReassignments(_)
             | Response::Cordoned
             | Response::Rebalancing
-            | Response::RestartChecked(_)
+            | Response::RestartsChecked(_)
             | Response::Drained
             | Response::ProducerIds(_) => {}
         }
@@ -197,7 +197,7 @@ impl Shard for Controller {
             }
             Command::Cordon { brokers } => self.cordon(&brokers),
             Command::Rebalance { bytes_per_second } => Ok(self.begin_rebalance(bytes_per_second)),
-            Command::CheckRestart { broker } => Ok(self.check_restart(broker)),
+            Command::CheckRestarts { brokers } => Ok(self.check_restarts(&brokers)),
             Command::Drain { broker, ttl_ms } => self.drain(now, broker, ttl_ms),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(broker, epoch),
             Command::AllocateProducerIds { broker, epoch } => self.allocate_producer_ids(broker, epoch),

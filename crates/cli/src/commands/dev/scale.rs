@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use client::node::ClusterState;
 use client::{Admin, node};
 use resources::{Directory, ScaleBroker, ScaleSight, ScaleStep, scale};
 use tokio::time::{Instant, sleep};
@@ -67,21 +66,17 @@ impl Scale<'_> {
 
     async fn look(&self, replicas: i32, is_to_spread: bool) -> anyhow::Result<ScaleStep> {
         let mut nodes: Vec<Directory> = Vec::new();
-        let mut state: Option<ClusterState> = None;
+        let mut answers = Vec::new();
         for (id, node) in self.brokers.iter() {
-            let said = node::state(node.admin()).await?;
-            let directory = said.directory_id.parse();
+            let answer = node::state(node.admin()).await?;
+            let directory = answer.directory_id.parse();
             nodes.push((
                 id,
                 directory.map_err(|_| anyhow::anyhow!("{} does not name its directory", node.name()))?,
             ));
-            // The active controller's own node knows it first.
-            let leads = said.cluster.as_ref().is_some_and(|cluster| cluster.controller == Some(id));
-            if leads || state.is_none() {
-                state = said.cluster;
-            }
+            answers.push(answer);
         }
-        let state = state.context("no broker knows its cluster")?;
+        let state = node::cluster(answers.iter()).context("no broker knows its cluster")?;
         let voters = self.admin.describe_quorum().await?.voters;
         let registered = state.brokers.iter().map(|broker| ScaleBroker {
             id: broker.id,
@@ -95,7 +90,7 @@ impl Scale<'_> {
             nodes,
             voters: Some(voters.iter().map(|voter| (voter.node_id, voter.directory_id)).collect()),
             brokers: registered.collect(),
-            widest: state.widest_topic.map(|topic| (topic.name, topic.replicas)),
+            widest: state.widest_topic.as_ref().map(|topic| (topic.name.clone(), topic.replicas)),
             is_rebalancing: state.rebalance.is_active,
             rate: None,
             wanted_rate: None,

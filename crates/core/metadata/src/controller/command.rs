@@ -81,10 +81,10 @@ pub enum Command {
         /// How fast, at most.
         bytes_per_second: Option<i64>,
     },
-    /// May this broker be restarted now?
-    CheckRestart {
+    /// May these brokers be restarted now, each by itself?
+    CheckRestarts {
         /// Which.
-        broker: BrokerId,
+        brokers: Vec<BrokerId>,
     },
     /// This broker is about to be restarted: others are to lead what it leads, until it is back or the time is over.
     Drain {
@@ -220,8 +220,8 @@ pub enum Response {
     Cordoned,
     /// To `Rebalance`: it goes on by itself from now on.
     Rebalancing,
-    /// To `CheckRestart`.
-    RestartChecked(RestartCheck),
+    /// To `CheckRestarts`, in its order.
+    RestartsChecked(Vec<RestartCheck>),
     /// To `Drain`.
     Drained,
     /// To `UnfenceBroker`.

@@ -48,8 +48,9 @@ impl Image {
 
 impl Controller {
     /// Answers from what was decided and is committed when the answer is given.
-    pub(super) fn check_restart(&self, broker: BrokerId) -> Outcome {
-        Decision::unchanged(Response::RestartChecked(self.restart_check(broker)))
+    pub(super) fn check_restarts(&self, brokers: &[BrokerId]) -> Outcome {
+        let checks = brokers.iter().map(|broker| self.restart_check(*broker)).collect();
+        Decision::unchanged(Response::RestartsChecked(checks))
     }
 
     fn restart_check(&self, broker: BrokerId) -> RestartCheck {

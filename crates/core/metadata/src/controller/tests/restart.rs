@@ -8,9 +8,9 @@ use super::isr::propose;
 use crate::PartitionHealth;
 
 fn check(office: &mut Office, broker: i32) -> i32 {
-    let command = Command::CheckRestart { broker: BrokerId(broker) };
-    let Ok(Response::RestartChecked(check)) = office.run(at(0), command) else { panic!() };
-    check.refused_count
+    let command = Command::CheckRestarts { brokers: vec![BrokerId(broker)] };
+    let Ok(Response::RestartsChecked(checks)) = office.run(at(0), command) else { panic!() };
+    checks[0].refused_count
 }
 
 fn drain(office: &mut Office, ms: u64, broker: i32, ttl_ms: i64) -> Result<Response, Rejection> {

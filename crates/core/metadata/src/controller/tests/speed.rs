@@ -55,7 +55,9 @@ fn ten_thousand_partitions_are_no_burden() {
             let election = super::super::ElectionType::Preferred;
             office.run(at(4), Command::ElectLeaders { election, partitions }).unwrap()
         });
-        timed("restart check", || office.run(at(5), Command::CheckRestart { broker: BrokerId(2) }).unwrap());
+        timed("restart check", || {
+            office.run(at(5), Command::CheckRestarts { brokers: vec![BrokerId(2)] }).unwrap()
+        });
         timed("drain", || office.run(at(5), Command::Drain { broker: BrokerId(2), ttl_ms: 1 }).unwrap());
         office.join(at(6), 4, 1);
         timed("begin to spread", || {
