@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext};
 
-/// Between two records of one partition.
+/// Between two records of one partition, and for so long acknowledgements are taken as they come.
 const PACE: Duration = Duration::from_millis(10);
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What one record of a filling weighs.
@@ -55,8 +55,8 @@ impl Acks {
                     send(&producer, &topic, partition, &format!("{sent:020}"))?;
                     sent += 1;
                 }
-                producer.poll(Duration::ZERO);
-                sleep(PACE);
+                // Not a poll without time and then a sleep: that hands over one delivery report, and the others wait.
+                producer.poll(PACE);
             }
             producer.flush(DELIVERY_TIMEOUT).context("the last records")?;
             producer.context().seen().outcome(sent)
