@@ -1,8 +1,9 @@
 //! Elections that somebody asks for, and those that bring leaders back to where they were placed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use types::{Decision, ErrorCode, Monotonic, PartitionId};
+use types::{BrokerId, Decision, ErrorCode, Monotonic, PartitionId};
 
 use super::partition_change::{Election, PartitionChangeBuilder};
 use super::{Controller, Failure, Outcome, Response, each, failure};
@@ -12,6 +13,9 @@ use crate::{MetadataRecord, PartitionImage, TopicImage};
 /// and a broker that just came back has its page cache cold.
 const BALANCE_INTERVAL: Duration = Duration::from_secs(1);
 const LEADERS_MOVED_AT_ONCE_MAX: usize = 500;
+/// Leaders go back to a broker that has been there for so long. What stands between it and its clients, a Kubernetes Service,
+/// a load balancer, learns after the controller that it is there: a leader that they cannot reach yet is none to them.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// Which election somebody asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,15 +121,26 @@ impl Controller {
         if now < self.balanced.plus(BALANCE_INTERVAL) {
             return Vec::new();
         }
-        let of = |(topic, index, partition)| self.election(topic, index, partition, Election::Preferred);
-        self.imbalanced().take(LEADERS_MOVED_AT_ONCE_MAX).filter_map(of).collect()
+        let has_settled = |preferred: BrokerId| self.settles_at(preferred) <= now;
+        let due = self.imbalanced().filter(|(_, _, _, preferred)| has_settled(*preferred));
+        let of = |(topic, index, partition, _)| self.election(topic, index, partition, Election::Preferred);
+        due.take(LEADERS_MOVED_AT_ONCE_MAX).filter_map(of).collect()
     }
 
     /// When leaders may be moved next, if any are to be.
     pub(super) fn next_balance(&self) -> Option<Monotonic> {
         // A grant lapses by the other clock: that is looked at as often.
-        let is_due = self.image.drain_grant().is_some() || self.imbalanced().next().is_some();
-        is_due.then(|| self.next_balance_at())
+        if self.image.drain_grant().is_some() {
+            return Some(self.next_balance_at());
+        }
+        let preferred: BTreeSet<_> = self.imbalanced().map(|(_, _, _, preferred)| preferred).collect();
+        let settled = preferred.into_iter().map(|preferred| self.settles_at(preferred)).min()?;
+        Some(settled.max(self.next_balance_at()))
+    }
+
+    /// From when on leaders go back to a broker.
+    fn settles_at(&self, broker: BrokerId) -> Monotonic {
+        self.sessions.begun(broker).unwrap_or_default().plus(SETTLED_AFTER)
     }
 
     pub(super) fn next_balance_at(&self) -> Monotonic {
@@ -139,16 +154,16 @@ impl Controller {
     }
 
     /// Partitions that are led by another than their preferred replica, which could lead.
-    fn imbalanced(&self) -> impl Iterator<Item = (&TopicImage, PartitionId, &PartitionImage)> {
+    fn imbalanced(&self) -> impl Iterator<Item = (&TopicImage, PartitionId, &PartitionImage, BrokerId)> {
         let partitions = self.image.topics().flat_map(|topic| {
             (0..).zip(&topic.partitions).map(|(index, p)| (&**topic, PartitionId(index), p))
         });
-        partitions.filter(|(_, _, partition)| {
-            let preferred = partition.replicas.first().copied();
-            partition.leader.is_some()
-                && partition.leader != preferred
-                && preferred
-                    .is_some_and(|id| partition.isr.contains(&id) && self.is_active(id) && !self.avoids(id))
+        partitions.filter_map(|(topic, index, partition)| {
+            let preferred = *partition.replicas.first()?;
+            let is_elsewhere = partition.leader.is_some_and(|leader| leader != preferred);
+            let could_lead =
+                || partition.isr.contains(&preferred) && self.is_active(preferred) && !self.avoids(preferred);
+            (is_elsewhere && could_lead()).then_some((topic, index, partition, preferred))
         })
     }
 }

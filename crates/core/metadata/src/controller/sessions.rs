@@ -24,6 +24,7 @@ pub(super) struct Sessions {
 #[derive(Clone, Copy, Debug)]
 struct Session {
     incarnation: Uuid,
+    begun: Monotonic,
     expires: Monotonic,
     /// The end of what it has applied.
     applied: u64,
@@ -45,7 +46,7 @@ impl Sessions {
     /// A broker was heard of.
     pub(super) fn touch(&mut self, now: Monotonic, broker: BrokerId, incarnation: Uuid) {
         let expires = now.plus(self.timeout);
-        let new = Session { incarnation, expires, applied: 0, shutdown: None };
+        let new = Session { incarnation, begun: now, expires, applied: 0, shutdown: None };
         let session = self.by_broker.entry(broker).or_insert(new);
         if session.incarnation != incarnation {
             *session = new;
@@ -88,6 +89,11 @@ impl Sessions {
     /// Whether a broker was heard of lately.
     pub(super) fn is_live(&self, now: Monotonic, broker: BrokerId) -> bool {
         self.by_broker.get(&broker).is_some_and(|session| session.expires > now)
+    }
+
+    /// Since when a broker has been there without a break, as far as this term knows.
+    pub(super) fn begun(&self, broker: BrokerId) -> Option<Monotonic> {
+        self.by_broker.get(&broker).map(|session| session.begun)
     }
 
     /// Whether a broker was heard of since its session last ended.
