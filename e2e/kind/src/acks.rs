@@ -7,6 +7,7 @@ use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use k8s_openapi::jiff::Timestamp;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -34,6 +35,8 @@ pub struct Written {
     pub sent: usize,
     /// The longest time between two acknowledgements of one partition.
     pub longest_gap: Duration,
+    /// Which partition that was, and when it ended: where to look in the brokers' logs.
+    pub longest_gap_ended: Option<(i32, Timestamp)>,
     /// The longest time between two acknowledgements of any partitions.
     pub longest_gap_of_all: Duration,
 }
@@ -131,6 +134,7 @@ struct Seen {
     /// The last acknowledgement of each partition.
     last: BTreeMap<i32, Instant>,
     longest_gap: Duration,
+    longest_gap_ended: Option<(i32, Timestamp)>,
     last_of_all: Option<Instant>,
     longest_gap_of_all: Duration,
     acknowledged: usize,
@@ -146,8 +150,11 @@ impl Deliveries {
 impl Seen {
     fn acknowledged(&mut self, partition: i32, now: Instant) {
         self.acknowledged += 1;
-        if let Some(last) = self.last.insert(partition, now) {
-            self.longest_gap = self.longest_gap.max(now - last);
+        if let Some(last) = self.last.insert(partition, now)
+            && now - last > self.longest_gap
+        {
+            self.longest_gap = now - last;
+            self.longest_gap_ended = Some((partition, Timestamp::now()));
         }
         if let Some(last) = self.last_of_all.replace(now) {
             self.longest_gap_of_all = self.longest_gap_of_all.max(now - last);
@@ -158,8 +165,12 @@ impl Seen {
         let first: Vec<_> = self.failures.iter().take(3).collect();
         ensure!(self.failures.is_empty(), "{} of {sent} records failed: {first:?}", self.failures.len());
         ensure!(self.acknowledged == sent, "{sent} records sent, {} acknowledged", self.acknowledged);
-        let (longest_gap, longest_gap_of_all) = (self.longest_gap, self.longest_gap_of_all);
-        Ok(Written { sent, longest_gap, longest_gap_of_all })
+        Ok(Written {
+            sent,
+            longest_gap: self.longest_gap,
+            longest_gap_ended: self.longest_gap_ended,
+            longest_gap_of_all: self.longest_gap_of_all,
+        })
     }
 }
 
