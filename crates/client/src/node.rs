@@ -383,7 +383,28 @@ fn dechunk(mut rest: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, parse};
+    use super::{Answer, NodeState, leader, parse};
+
+    #[test]
+    fn the_active_controllers_node_is_believed_before_others() {
+        let node = |id: i32, controller: Option<i32>, is_founded: bool| {
+            let controller = controller.map_or(String::new(), |id| format!("\"controller\": {id},"));
+            let rebalance = r#"{"isActive": false, "partitionsLeft": 0, "partitionsBlocked": 0}"#;
+            let cluster = format!(
+                r#", "cluster": {{{controller} "brokers": [], "reassigning": 0, "rebalance": {rebalance}}}"#
+            );
+            let cluster = if is_founded { cluster } else { String::new() };
+            let state = format!(
+                r#"{{"nodeId": {id}, "directoryId": "d", "status": "ready", "version": "1"{cluster}}}"#
+            );
+            serde_json::from_str::<NodeState>(&state).expect("a state")
+        };
+        let believed = |nodes: &[NodeState]| leader(nodes.iter()).map(|node| node.node_id);
+        assert_eq!(believed(&[node(0, Some(1), true), node(1, Some(1), true)]), Some(1));
+        // It does not answer, or there is none.
+        assert_eq!(believed(&[node(0, None, false), node(1, Some(2), true), node(3, None, true)]), Some(1));
+        assert_eq!(believed(&[node(0, None, false)]), None);
+    }
 
     #[test]
     fn answers_are_read_whole_and_in_chunks() {
