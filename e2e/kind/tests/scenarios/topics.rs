@@ -100,6 +100,8 @@ pub(crate) fn of_two_namespaces(bed: &Bed) -> Result<()> {
     team_says(bed, "False NotAdmitted", MINUTE * 2)?;
     admit(json!({ "from": "Names", "names": ["team"] }))?;
     team_says(bed, "True AsSpecified", MINUTE * 2)?;
+    // Which of the two is older is told by whole seconds.
+    std::thread::sleep(Duration::from_secs(1));
     bed.apply(&shared)?;
     let not_owner = "False NotOwner: topic shared belongs to KafkaTopic shared of namespace team";
     says(bed, "shared", &[not_owner])?;
