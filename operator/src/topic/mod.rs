@@ -1,9 +1,9 @@
 //! A KafkaTopic, from what is wanted to what is. Kubernetes is the truth.
 
 mod brokers;
+mod observe;
 mod plan;
 mod replicas;
-mod rivals;
 mod status;
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use plan::{Found, Plan, Sight, Step, Verdict};
 
-pub(crate) use rivals::{Listing, Shares};
+pub(crate) use observe::{Listing, Shares};
 
 use crate::conditions::unreachable;
 use crate::names;
@@ -44,7 +44,7 @@ pub(crate) async fn reconcile(topic: &KafkaTopic, context: &Context) -> anyhow::
     let is_deleted = topic.metadata.deletion_timestamp.is_some();
     let cluster = cluster(topic, is_deleted, context).await?;
     let (sight, bootstrap) = Box::pin(look(topic, cluster.as_deref(), context)).await?;
-    let mut all = rivals::find(topic, is_deleted, context).await?;
+    let mut all = observe::rivals(topic, is_deleted, context).await?;
     if let Some(cluster) = &cluster {
         // Who is not admitted has no topic, however old it is.
         all = admitted(cluster, all, context).await?;

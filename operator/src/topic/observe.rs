@@ -14,7 +14,7 @@ use resources::KafkaTopic;
 use crate::run::Context;
 
 /// The resources that name the same topic of the same cluster, in whichever namespace.
-pub(super) async fn find(
+pub(super) async fn rivals(
     topic: &KafkaTopic,
     is_deleted: bool,
     context: &Context,
@@ -38,15 +38,15 @@ pub(super) async fn find(
             .ask(&own, list.map(|read| read.map(Arc::new).map_err(|error| Unlisted(Arc::new(error)))))
             .await?
     };
-    let mut rivals: Vec<_> = here.iter().filter(|other| is_rival(other)).cloned().collect();
+    let mut all: Vec<_> = here.iter().filter(|other| is_rival(other)).cloned().collect();
     drop(here);
     for other in known {
         let namespace = other.namespace().unwrap_or_default();
         if namespace != own {
-            rivals.extend(api(&namespace).get_opt(&other.name_any()).await?);
+            all.extend(api(&namespace).get_opt(&other.name_any()).await?);
         }
     }
-    Ok(rivals)
+    Ok(all)
 }
 
 /// All topics of a namespace, as they were at one moment.
