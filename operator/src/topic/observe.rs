@@ -11,6 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use resources::KafkaTopic;
 
+use super::plan::is_same_topic;
 use crate::run::Context;
 
 /// The resources that name the same topic of the same cluster, in whichever namespace.
@@ -19,11 +20,7 @@ pub(super) async fn rivals(
     is_deleted: bool,
     context: &Context,
 ) -> anyhow::Result<Vec<KafkaTopic>> {
-    let is_rival = |other: &KafkaTopic| {
-        other.topic_name() == topic.topic_name()
-            && other.spec.cluster_ref.name == topic.spec.cluster_ref.name
-            && other.cluster_namespace() == topic.cluster_namespace()
-    };
+    let is_rival = |other: &KafkaTopic| is_same_topic(topic, other);
     let known = context.rivals(&is_rival);
     if !is_deleted {
         return Ok(known);

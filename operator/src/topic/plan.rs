@@ -84,14 +84,17 @@ pub(crate) struct Found {
     pub(crate) brokers: Vec<i32>,
 }
 
+/// Whether two resources name the same topic of the same cluster.
+pub(super) fn is_same_topic(one: &KafkaTopic, other: &KafkaTopic) -> bool {
+    other.topic_name() == one.topic_name()
+        && other.spec.cluster_ref.name == one.spec.cluster_ref.name
+        && other.cluster_namespace() == one.cluster_namespace()
+}
+
 /// Which of the resources that name the same topic of the same cluster has it: the oldest, then the first by name.
 pub(crate) fn owner<'a>(topic: &'a KafkaTopic, all: &'a [KafkaTopic]) -> &'a KafkaTopic {
     let rivals = all.iter().filter(|other| {
-        other.metadata.deletion_timestamp.is_none()
-            && other.cluster_namespace() == topic.cluster_namespace()
-            && other.spec.cluster_ref.name == topic.spec.cluster_ref.name
-            && other.topic_name() == topic.topic_name()
-            && other.validate().is_ok()
+        other.metadata.deletion_timestamp.is_none() && is_same_topic(topic, other) && other.validate().is_ok()
     });
     // Who is being deleted owns a topic only if nobody else claims it.
     let itself = [topic].into_iter().filter(|topic| topic.metadata.deletion_timestamp.is_none());
