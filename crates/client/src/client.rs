@@ -46,6 +46,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// Of the topics those that were fine when they were last asked for.
     metadata: Arc<ClusterMetadata>,
     topics_at: BTreeMap<String, Instant>,
     coordinators: BTreeMap<String, Node>,
@@ -98,7 +99,7 @@ impl Client {
     pub async fn broker_by_id(&self, id: i32, purpose: Purpose) -> Result<Arc<Connection>, Error> {
         let mut node = self.known().metadata.brokers.get(&id).cloned();
         if node.is_none() {
-            node = self.refresh(Some(&[])).await?.brokers.get(&id).cloned();
+            node = self.look(Some(&[])).await?.brokers.get(&id).cloned();
         }
         let node = node.ok_or_else(|| Error::Invalid(format!("the cluster has no broker {id}")))?;
         self.broker(&node, purpose).await
@@ -119,17 +120,27 @@ impl Client {
                 return Ok(known.metadata.clone());
             }
         }
-        self.refresh(Some(topics)).await
+        self.refresh(topics).await
     }
 
-    /// Asks for metadata: of these topics, of none, or with `None` of all.
-    pub async fn refresh(&self, topics: Option<&[&str]>) -> Result<Arc<ClusterMetadata>, Error> {
-        self.ask_metadata(topics, false).await
+    /// Asks for the metadata of these topics, which is in the cache from then on.
+    pub async fn refresh(&self, topics: &[&str]) -> Result<Arc<ClusterMetadata>, Error> {
+        let learned = self.ask_metadata(Some(topics), false).await?;
+        self.known().learn_topics(topics, &learned);
+        Ok(Arc::new(learned))
     }
 
-    /// Asks for the metadata of a topic that the broker may create as it is configured to (`auto.create.topics.enable`).
+    /// The same for a topic that the broker may create as it is configured to (`auto.create.topics.enable`).
     pub async fn refresh_or_create(&self, topic: &str) -> Result<Arc<ClusterMetadata>, Error> {
-        self.ask_metadata(Some(&[topic]), true).await
+        let learned = self.ask_metadata(Some(&[topic]), true).await?;
+        self.known().learn_topics(&[topic], &learned);
+        Ok(Arc::new(learned))
+    }
+
+    /// Asks for metadata: of these topics, of none, or with `None` of all. The topics are not cached: somebody who looks at
+    /// thousands of them produces to none.
+    pub async fn look(&self, topics: Option<&[&str]>) -> Result<ClusterMetadata, Error> {
+        self.ask_metadata(topics, false).await
     }
 
     /// Drops what is known of a topic, after an answer that contradicts it.
@@ -238,7 +249,7 @@ impl Client {
         &self,
         topics: Option<&[&str]>,
         may_create: bool,
-    ) -> Result<Arc<ClusterMetadata>, Error> {
+    ) -> Result<ClusterMetadata, Error> {
         let named = |topic: &&str| MetadataRequestTopic {
             name: Some(Utf8Bytes::from(*topic)),
             ..MetadataRequestTopic::default()
@@ -254,26 +265,9 @@ impl Client {
         let response = connection.send_version(&request, version, self.inner.config.request_timeout).await?;
         BrokerError::check(response.error_code, None)
             .map_err(|error| Error::refused("asking for the cluster's metadata", error))?;
-        Ok(self.learn(ClusterMetadata::new(&response), topics))
-    }
-
-    fn learn(&self, mut learned: ClusterMetadata, topics: Option<&[&str]>) -> Arc<ClusterMetadata> {
-        let now = Instant::now();
-        let mut known = self.known();
-        let healthy: Vec<_> = learned.topics.values().filter(|topic| topic.error.is_none()).collect();
-        let healthy: Vec<_> = healthy.into_iter().map(|topic| (topic.name.clone(), now)).collect();
-        if let Some(asked) = topics {
-            for (name, topic) in &known.metadata.topics {
-                if !asked.contains(&name.as_str()) {
-                    learned.topics.insert(name.clone(), topic.clone());
-                }
-            }
-        } else {
-            known.topics_at.clear();
-        }
-        known.topics_at.extend(healthy);
-        known.metadata = Arc::new(learned);
-        known.metadata.clone()
+        let learned = ClusterMetadata::new(&response);
+        self.known().learn_brokers(&learned);
+        Ok(learned)
     }
 
     async fn connect(&self, address: &str, purpose: Purpose) -> Result<Arc<Connection>, Error> {
@@ -297,5 +291,88 @@ impl Client {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn learn_brokers(&mut self, learned: &ClusterMetadata) {
+        let known = Arc::make_mut(&mut self.metadata);
+        known.cluster_id.clone_from(&learned.cluster_id);
+        known.controller_id = learned.controller_id;
+        known.brokers.clone_from(&learned.brokers);
+    }
+
+    /// What was asked for and is not fine is not in the cache any longer.
+    fn learn_topics(&mut self, asked: &[&str], learned: &ClusterMetadata) {
+        let known = Arc::make_mut(&mut self.metadata);
+        for name in asked.iter().copied() {
+            match learned.topics.get(name).filter(|topic| topic.error.is_none()) {
+                Some(topic) => {
+                    known.topics.insert(name.to_owned(), topic.clone());
+                    self.topics_at.insert(name.to_owned(), Instant::now());
+                }
+                None => {
+                    known.topics.remove(name);
+                    self.topics_at.remove(name);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::TopicId;
+
+    use super::*;
+    use crate::metadata::TopicMetadata;
+
+    fn answer(broker: i32, topics: &[(&str, Option<ErrorCode>)]) -> ClusterMetadata {
+        let topic = |&(name, error): &(&str, Option<ErrorCode>)| {
+            let (name, topic_id) = (name.to_owned(), TopicId::default());
+            (
+                name.clone(),
+                TopicMetadata { name, topic_id, is_internal: false, error, partitions: Vec::new() },
+            )
+        };
+        let node = Node { id: broker, host: "localhost".to_owned(), port: 9092, rack: None };
+        ClusterMetadata {
+            brokers: BTreeMap::from([(broker, node)]),
+            topics: topics.iter().map(topic).collect(),
+            ..ClusterMetadata::default()
+        }
+    }
+
+    fn cached(known: &Known) -> Vec<&str> {
+        assert!(known.metadata.topics.keys().eq(known.topics_at.keys()), "{known:?}");
+        known.topics_at.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_cache_holds_the_topics_that_were_asked_for_as_long_as_they_are_fine() {
+        let mut known = Known::default();
+        known.learn_topics(&["a", "b"], &answer(0, &[("a", None), ("b", None)]));
+        assert_eq!(cached(&known), ["a", "b"]);
+        let before = Arc::clone(&known.metadata);
+
+        known.learn_topics(
+            &["b", "c"],
+            &answer(0, &[("b", Some(ErrorCode::UnknownTopicOrPartition)), ("c", None)]),
+        );
+        assert_eq!(cached(&known), ["a", "c"]);
+        assert!(before.topic("b").is_ok(), "who holds an older answer keeps it");
+
+        known.learn_topics(&["c"], &answer(0, &[]));
+        assert_eq!(cached(&known), ["a"], "not answered at all");
+    }
+
+    #[test]
+    fn brokers_are_those_of_the_last_answer() {
+        let mut known = Known::default();
+        known.learn_topics(&["a"], &answer(0, &[("a", None)]));
+        known.learn_brokers(&answer(1, &[]));
+        known.learn_brokers(&answer(2, &[]));
+        assert_eq!(known.metadata.brokers.keys().collect::<Vec<_>>(), [&2]);
+        assert_eq!(cached(&known), ["a"]);
     }
 }

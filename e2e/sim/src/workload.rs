@@ -95,7 +95,7 @@ pub async fn create_topics(client: Client, has_unclean_elections: bool) {
     for new in topics(has_unclean_elections) {
         loop {
             let result = admin.create_topic(&new).await;
-            let known = client.refresh(Some(&[new.name.as_str()])).await;
+            let known = client.refresh(&[new.name.as_str()]).await;
             if known.is_ok_and(|metadata| metadata.topic(&new.name).is_ok()) {
                 break;
             }

@@ -61,7 +61,7 @@ pub struct GroupMember {
 impl Admin {
     /// The groups of every broker, by id.
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>, Error> {
-        let metadata = self.client.retry(|| self.client.refresh(Some(&[]))).await?;
+        let metadata = self.client.retry(|| self.client.look(Some(&[]))).await?;
         let mut groups = BTreeMap::new();
         for node in metadata.brokers.values() {
             let response = self

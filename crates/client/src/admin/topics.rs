@@ -1,7 +1,6 @@
 //! Topics: create, delete, list, describe, add partitions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use protocol::Utf8Bytes;
 use protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -102,13 +101,13 @@ impl Admin {
 
     /// Every topic, by name; those of the brokers themselves too.
     pub async fn list_topics(&self) -> Result<Vec<TopicMetadata>, Error> {
-        let metadata = self.client.retry(|| self.client.refresh(None)).await?;
-        Ok(metadata.topics.values().cloned().collect())
+        let metadata = self.client.retry(|| self.client.look(None)).await?;
+        Ok(metadata.topics.into_values().collect())
     }
 
     /// The cluster with these topics in it, asked for now.
-    pub async fn describe_topics(&self, names: &[&str]) -> Result<Arc<ClusterMetadata>, Error> {
-        self.client.retry(|| self.client.refresh(Some(names))).await
+    pub async fn describe_topics(&self, names: &[&str]) -> Result<ClusterMetadata, Error> {
+        self.client.retry(|| self.client.look(Some(names))).await
     }
 
     /// Raises the number of a topic's partitions to `count`.

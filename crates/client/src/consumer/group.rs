@@ -267,7 +267,7 @@ impl GroupConsumer {
             .map(|member| (member.member_id.as_str().to_owned(), subscribed(&member.metadata)))
             .collect();
         let topics: Vec<&str> = subscriptions.values().flatten().map(String::as_str).collect();
-        let metadata = self.client.refresh(Some(&topics)).await?;
+        let metadata = self.client.refresh(&topics).await?;
         let known = metadata.topics.values().filter(|topic| topic.error.is_none());
         let partitions = known.map(|topic| (topic.name.clone(), topic.partitions.len())).collect();
         let assigned = assignor::range(&subscriptions, &partitions);

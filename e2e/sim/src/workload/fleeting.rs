@@ -60,7 +60,7 @@ async fn create(client: &Client, former: &BTreeSet<TopicId>, stop: &AtomicBool) 
 }
 
 async fn known_id(client: &Client) -> Option<TopicId> {
-    let metadata = client.refresh(Some(&[NAME])).await.ok()?;
+    let metadata = client.refresh(&[NAME]).await.ok()?;
     metadata.topic(NAME).ok().map(|topic| topic.topic_id)
 }
 
