@@ -17,6 +17,9 @@ use crate::conditions::unreachable;
 use crate::metrics::Metrics;
 use crate::nudges::{Nudge, Nudges};
 
+/// Objects in one answer of the API server: a page is in memory as text and whole, what is kept of it is less.
+pub(crate) const PAGE: u32 = 100;
+
 /// KafkaTopics that were edited. Who is going leaves its topic to whoever else claims it.
 pub(crate) fn topics(
     api: Api<KafkaTopic>,
@@ -68,12 +71,18 @@ where
         .combine(predicates::annotations)
         .combine(is_going);
     // What is noted is in the store already: whoever is told finds it there.
-    watcher(api, watcher::Config::default())
+    watcher(api, watcher::Config::default().page_size(PAGE))
         .default_backoff()
+        .modify(forget_fields)
         .reflect(writer)
         .inspect_ok(note)
         .applied_objects()
         .predicate_filter(edits, PredicateConfig::default())
+}
+
+/// Who set which field is of no use here, and takes most of an object's memory.
+pub(crate) fn forget_fields<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
 }
 
 /// What topics have been told of their clusters.
