@@ -8,7 +8,7 @@ use chance::Random;
 use kind_e2e::{Acks, Bed, Cluster, MINUTE, fill, wait};
 
 use crate::brokers::ROLL;
-use crate::operators::{kill_operator, metric, nothing_written, operators};
+use crate::operators::{MEMORY, kill_operator, metric, nothing_written, operators};
 
 const PARTITIONS: i32 = 12;
 const BYTES: usize = 1 << 30;
@@ -193,10 +193,11 @@ pub(crate) fn idle(bed: &Bed) -> Result<()> {
     let (cpu, clock) = (metric(bed, "process_cpu_seconds_total")?, Instant::now());
     nothing_written(bed, MINUTE * 10)?;
     let cpu = (metric(bed, "process_cpu_seconds_total")? - cpu) / clock.elapsed().as_secs_f64();
-    let memory = metric(bed, "process_resident_memory_bytes")?;
+    let memory = metric(bed, MEMORY)?;
     println!("the operator: {:.2} % of a core, {:.1} MB", cpu * 100.0, memory / 1e6);
     ensure!(cpu < CPU_MAX && memory < MEMORY_MAX, "{cpu} of a core, {memory} bytes");
-    bed.kubectl(&["delete", "kafkatopics,kafkaclusters", "--all", "--timeout=180s"]).map(drop)
+    bed.kubectl(&["delete", "kafkatopics", "--all", "--timeout=180s"])?;
+    bed.kubectl(&[&["delete", "kafkaclusters", "--timeout=180s"], &names[1..]].concat()).map(drop)
 }
 
 /// Where clients outside begin.

@@ -118,6 +118,9 @@ pub(crate) fn move_off(bed: &Bed, node: &str) -> Result<()> {
     rolled_out(bed)
 }
 
+/// In bytes.
+pub(crate) const MEMORY: &str = "process_resident_memory_bytes";
+
 /// A number of the operator's metrics.
 pub(crate) fn metric(bed: &Bed, name: &str) -> Result<f64> {
     let service = "services/taffrail-operator-metrics:metrics/proxy/metrics";
