@@ -350,7 +350,8 @@ async fn start_raft(
     let config = Config {
         cluster_name: "metadata".to_owned(),
         // Raft ticks at a fifth of the heartbeat: what an idle node does is mostly this. A controller that dies has to be
-        // replaced well within a second, and a busy machine must not look like one that died.
+        // replaced within a second, and a busy machine must not look like one that died. A follower waits for the leader's
+        // lease, which is the longest election timeout, and then for its own: 650 to 800 ms of silence.
         heartbeat_interval: 100,
         election_timeout_min: 250,
         election_timeout_max: 400,
