@@ -15,7 +15,7 @@ use resources::{KafkaCluster, KafkaTopic};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::names;
+use crate::{names, watches};
 
 /// A new operator has so long to answer and to take the Lease.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -142,7 +142,7 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    Ok(api.list(&ListParams::default()).await?.items)
+    watches::list(&api).await
 }
 
 /// Who holds a Lease now.

@@ -1,11 +1,12 @@
-//! The watches of the operator's own kinds: which changes have an object looked at again, and which concern others. What the
-//! operator itself writes into a status concerns nobody.
+//! The watches and lists of the operator's own kinds. Which changes have an object looked at again, and which concern others:
+//! what the operator itself writes into a status concerns nobody.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{Stream, TryStreamExt};
+use kube::api::ListParams;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Error, Event, watcher};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates};
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::nudges::{Nudge, Nudges};
 
 /// Objects in one answer of the API server: a page is in memory as text and whole, what is kept of it is less.
-pub(crate) const PAGE: u32 = 100;
+const PAGE: u32 = 100;
 
 /// KafkaTopics that were edited. Who is going leaves its topic to whoever else claims it.
 pub(crate) fn topics(
@@ -80,8 +81,26 @@ where
         .predicate_filter(edits, PredicateConfig::default())
 }
 
+/// All objects as they are now; all pages are of the moment of the first.
+pub(crate) async fn list<K>(api: &Api<K>) -> kube::Result<Vec<K>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug,
+{
+    let mut all = Vec::new();
+    let mut from = ListParams::default().limit(PAGE);
+    loop {
+        let mut page = api.list(&from).await?;
+        page.items.iter_mut().for_each(forget_fields);
+        all.append(&mut page.items);
+        match page.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => from = from.continue_token(&next),
+            None => return Ok(all),
+        }
+    }
+}
+
 /// Who set which field is of no use here, and takes most of an object's memory.
-pub(crate) fn forget_fields<K: Resource>(object: &mut K) {
+fn forget_fields<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
 }
 
@@ -130,11 +149,47 @@ fn shape(cluster: &KafkaCluster) -> Shape {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use axum::extract::Query;
+    use axum::routing::get;
+    use axum::{Json, Router};
     use kube::runtime::watcher::Event;
-    use resources::KafkaCluster;
+    use kube::{Api, Client, ResourceExt};
+    use resources::{KafkaCluster, KafkaTopic};
     use serde_json::{Value, json};
 
-    use super::{Nudge, Seen};
+    use super::{Nudge, PAGE, Seen, list};
+
+    /// Two topics on the first page and one on the second, each with who set its fields.
+    async fn pages(Query(query): Query<HashMap<String, String>>) -> Json<Value> {
+        assert_eq!(query.get("limit"), Some(&PAGE.to_string()), "{query:?}");
+        let (names, next): (&[&str], _) = match query.get("continue").map(String::as_str) {
+            None => (&["a", "b"], "two"),
+            Some("two") => (&["c"], ""),
+            Some(other) => panic!("a page {other}"),
+        };
+        let topic = |name: &&str| {
+            json!({
+                "apiVersion": "taffrail.dev/v1alpha1",
+                "kind": "KafkaTopic",
+                "metadata": { "name": name, "managedFields": [{ "manager": "kubectl", "fieldsV1": { "f:spec": {} } }] },
+                "spec": { "clusterRef": { "name": "demo" }, "partitions": 1, "replicas": 1 },
+            })
+        };
+        Json(
+            json!({ "metadata": { "continue": next }, "items": names.iter().map(topic).collect::<Vec<_>>() }),
+        )
+    }
+
+    #[tokio::test]
+    async fn all_pages_are_read_and_who_set_which_field_is_not_kept() {
+        let path = "/apis/taffrail.dev/v1alpha1/namespaces/kafka/kafkatopics";
+        let client = Client::new(Router::new().route(path, get(pages)), "kafka");
+        let all = list(&Api::<KafkaTopic>::namespaced(client, "kafka")).await.expect("a list");
+        assert_eq!(all.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert!(all.iter().all(|topic| topic.managed_fields().is_empty()), "{all:?}");
+    }
 
     fn cluster(generation: i64, status: Value) -> KafkaCluster {
         let body = json!({

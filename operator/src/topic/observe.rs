@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use resources::KafkaTopic;
 
 use super::plan::is_same_topic;
 use crate::run::Context;
-use crate::watches::{PAGE, forget_fields};
+use crate::watches;
 
 /// The resources that name the same topic of the same cluster, in whichever namespace.
 pub(super) async fn rivals(
@@ -30,7 +29,8 @@ pub(super) async fn rivals(
     let api = |namespace: &str| Api::<KafkaTopic>::namespaced(context.client.clone(), namespace);
     let here = {
         let api = api(&own);
-        let list = async move { list(&api).await.map(Arc::new).map_err(|error| Unlisted(Arc::new(error))) };
+        let list =
+            async move { watches::list(&api).await.map(Arc::new).map_err(|error| Unlisted(Arc::new(error))) };
         context.listings.ask(&own, list).await?
     };
     let mut all: Vec<_> = here.iter().filter(|other| is_rival(other)).cloned().collect();
@@ -42,21 +42,6 @@ pub(super) async fn rivals(
         }
     }
     Ok(all)
-}
-
-/// All pages are of the moment of the first.
-async fn list(api: &Api<KafkaTopic>) -> kube::Result<Vec<KafkaTopic>> {
-    let mut all = Vec::new();
-    let mut from = ListParams::default().limit(PAGE);
-    loop {
-        let mut page = api.list(&from).await?;
-        page.items.iter_mut().for_each(forget_fields);
-        all.append(&mut page.items);
-        match page.metadata.continue_.filter(|next| !next.is_empty()) {
-            Some(next) => from = from.continue_token(&next),
-            None => return Ok(all),
-        }
-    }
 }
 
 /// All topics of a namespace, as they were at one moment.
@@ -126,49 +111,13 @@ impl<T: Clone> fmt::Debug for Shares<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use axum::extract::Query;
-    use axum::routing::get;
-    use axum::{Json, Router};
     use futures::future::join_all;
-    use kube::{Api, Client, ResourceExt};
-    use serde_json::{Value, json};
     use tokio::sync::Semaphore;
 
-    use super::{PAGE, Shares, Unlisted, list};
-
-    /// Two topics on the first page and one on the second, each with who set its fields.
-    async fn pages(Query(query): Query<HashMap<String, String>>) -> Json<Value> {
-        assert_eq!(query.get("limit"), Some(&PAGE.to_string()), "{query:?}");
-        let (names, next): (&[&str], _) = match query.get("continue").map(String::as_str) {
-            None => (&["a", "b"], "two"),
-            Some("two") => (&["c"], ""),
-            Some(other) => panic!("a page {other}"),
-        };
-        let topic = |name: &&str| {
-            json!({
-                "apiVersion": "taffrail.dev/v1alpha1",
-                "kind": "KafkaTopic",
-                "metadata": { "name": name, "managedFields": [{ "manager": "kubectl", "fieldsV1": { "f:spec": {} } }] },
-                "spec": { "clusterRef": { "name": "demo" }, "partitions": 1, "replicas": 1 },
-            })
-        };
-        Json(
-            json!({ "metadata": { "continue": next }, "items": names.iter().map(topic).collect::<Vec<_>>() }),
-        )
-    }
-
-    #[tokio::test]
-    async fn all_pages_are_read_and_who_set_which_field_is_not_kept() {
-        let path = "/apis/taffrail.dev/v1alpha1/namespaces/kafka/kafkatopics";
-        let client = Client::new(Router::new().route(path, get(pages)), "kafka");
-        let all = list(&Api::namespaced(client, "kafka")).await.expect("a list");
-        assert_eq!(all.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert!(all.iter().all(|topic| topic.managed_fields().is_empty()), "{all:?}");
-    }
+    use super::{Shares, Unlisted};
 
     #[test]
     fn the_api_servers_error_is_found_behind_the_one_that_is_shared() {
